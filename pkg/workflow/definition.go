@@ -1,0 +1,361 @@
+package workflow
+
+import (
+	"slices"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+// Definition is a compiled definition. It is immutable.
+type Definition struct {
+	// Proto is the definition with every default written out and the `steps:` shorthand expanded.
+	Proto *workflowv1.WorkflowDefinition
+	// Tools are the declarations of the tools that the definition names, pinned: sorted by server and name.
+	Tools []*workflowv1.ToolDeclaration
+	// Digest is "sha256:<hex>" over Proto and Tools.
+	Digest string
+	// Initial is the state that a run begins in.
+	Initial *State
+	// States by name.
+	States map[string]*State
+	// Handlers of the outermost scope, in order.
+	Handlers []*Handler
+	// Deadline of the whole run.
+	Deadline time.Duration
+	// Result are the fields of the run's result, sorted by name. Empty: a run has no result.
+	Result []NamedExpr
+	// Input and Output are the schemas of the run's input and result; nil when there is none.
+	Input, Output *Schema
+	// Reads are the ids of the steps whose output any expression of the definition may read, sorted.
+	Reads []string
+
+	steps    map[string]*Step
+	policies map[string]*ToolPolicy
+}
+
+// Step returns a step by its id, steps of fallbacks included.
+func (d *Definition) Step(id string) (*Step, bool) {
+	s, ok := d.steps[id]
+	return s, ok
+}
+
+// ToolPolicy returns the policy that governs a tool by its pinned declaration, as for a call that an agent makes; false when the
+// definition does not name the tool. The server is the catalogue's name of it.
+func (d *Definition) ToolPolicy(server, tool string) (*ToolPolicy, bool) {
+	p, ok := d.policies[toolKey(server, tool)]
+	return p, ok
+}
+
+// toolKey is how allowed_tools names a tool.
+func toolKey(server, tool string) string { return server + "/" + tool }
+
+// State is a compiled state.
+type State struct {
+	// Name of the state.
+	Name string
+	// Phase of the state; PHASE_UNSPECIFIED when it has none.
+	Phase workflowv1.Phase
+	// Steps in order.
+	Steps []*Step
+	// Transitions in order; the last has no guard. Empty in a terminal state.
+	Transitions []*Transition
+	// Handlers of the state's scope, in order.
+	Handlers []*Handler
+	// Locks in order of rank, then name.
+	Locks []*LockUse
+	// Deadline of one visit; 0: none.
+	Deadline time.Duration
+	// MaxVisits is how often the state may be entered, at least 1.
+	MaxVisits uint32
+	// Terminal is the outcome of a terminal state, else OUTCOME_UNSPECIFIED.
+	Terminal workflowv1.Outcome
+	// Scope is the rollback scope; empty: only a compensation of the whole run.
+	Scope string
+	// Reads are the ids of the steps whose output the guards, locks and handlers of the state may read (not those of its steps), sorted.
+	Reads []string
+	// Proto is the normalised state.
+	Proto *workflowv1.State
+}
+
+// Transition leads to another state.
+type Transition struct {
+	// When is the guard; nil: always.
+	When *Expr
+	// To is the name of the state to enter.
+	To string
+}
+
+// LockUse is a lock to take.
+type LockUse struct {
+	// Name of the lock in the definition.
+	Name string
+	// Key is the expression of the resource's key, a string.
+	Key *Expr
+	// Rank is the place in the order of taking.
+	Rank uint32
+	// Shared allows other shared holders.
+	Shared bool
+	// Wait is the longest wait for it, Hold the longest time it is held.
+	Wait, Hold time.Duration
+}
+
+// Step is a compiled step. Exactly one of Tool, Agent, Human, Emit, Wait and Set is not nil.
+type Step struct {
+	// ID is unique in the definition.
+	ID string
+	// Path is "state/step"; the step of a fallback has its step's path before its own id.
+	Path string
+	// Index is the place in the state's steps; 0 for the step of a fallback.
+	Index int
+	// State that the step belongs to.
+	State *State
+	// If is the condition; nil: always.
+	If *Expr
+
+	Tool  *ToolCall
+	Agent *AgentTask
+	Human *HumanGate
+	Emit  *EmitEvent
+	Wait  *WaitStep
+	Set   *SetStep
+
+	// Output is the schema that the output is checked against; nil: any.
+	Output *Schema
+	// Handlers of the step's own scope, in order.
+	Handlers []*Handler
+	// Compensate is the undo; nil: none.
+	Compensate *Compensation
+	// Locks in order of rank, then name.
+	Locks []*LockUse
+	// AttemptTimeout is the longest time of one attempt; 0: none.
+	AttemptTimeout time.Duration
+	// Timeout is the longest time of all attempts and waits; 0: none.
+	Timeout time.Duration
+	// Cache keeps the output for fallbacks; nil: not kept.
+	Cache *Cache
+	// Reads are the ids of the steps whose output any expression of this step may read, sorted.
+	Reads []string
+	// Proto is the normalised step.
+	Proto *workflowv1.Step
+}
+
+// ToolPolicy is what governs a call of a tool.
+type ToolPolicy struct {
+	// Server and Tool name the tool as the catalogue does.
+	Server, Tool string
+	// Effect governs retries; never EFFECT_UNSPECIFIED.
+	Effect workflowv1.Effect
+	// IdempotencyArgument is the argument that carries the idempotency key; empty: the tool takes none.
+	IdempotencyArgument string
+	// Reconcile tells whether an attempt of unknown outcome happened; nil: nothing does.
+	Reconcile *Probe
+	// MaxDuration is the longest time after which a sent call can still take effect.
+	MaxDuration time.Duration
+	// InputSchema and OutputSchema are the tool's own; nil: unknown.
+	InputSchema, OutputSchema *Schema
+	// Declaration is the pinned one; nil when compiled without a catalogue.
+	Declaration *workflowv1.ToolDeclaration
+}
+
+// ToolCall is a call of a tool by the definition itself: a step or the undo of one.
+type ToolCall struct {
+	ToolPolicy
+	// Arguments to send, without the idempotency argument.
+	Arguments *Template
+	// Key is the idempotency key, a string; nil: run.id/step path/generation.
+	Key *Expr
+	// Breaker of the definition; empty: the tool server's own.
+	Breaker string
+}
+
+// Probe is a READ tool that tells whether a write happened.
+type Probe struct {
+	// Server and Tool name the tool as the catalogue does.
+	Server, Tool string
+	// Arguments to send; Scope.Self is set.
+	Arguments *Template
+	// Happened is a bool over Scope.Output, the probe's answer.
+	Happened *Expr
+}
+
+// AgentTask is a task for an agent.
+type AgentTask struct {
+	// Agent or pool that may claim the task.
+	Agent string
+	// Goal is a constant text.
+	Goal *Template
+	// Arguments is the data given with the task, an object.
+	Arguments *Template
+	// AllowedTools as "server/tool", with the catalogue's names, sorted.
+	AllowedTools []string
+	// Tools are the policies of AllowedTools, by the same names.
+	Tools map[string]*ToolPolicy
+	// MaxEffect is the greatest effect of the tools.
+	MaxEffect workflowv1.Effect
+	// Budget of the task.
+	Budget *workflowv1.Budget
+}
+
+// HumanGate asks a person.
+type HumanGate struct {
+	// Roles whose members may answer.
+	Roles []string
+	// Subject is what is decided about, an object.
+	Subject *Template
+	// Decisions that can be given.
+	Decisions []string
+	// Quorum is how many people must give the same answer, at least 1.
+	Quorum uint32
+	// ExcludeRequester keeps the one who asked for the run from answering.
+	ExcludeRequester bool
+	// Due is how long to wait.
+	Due time.Duration
+}
+
+// EmitEvent publishes a CloudEvent.
+type EmitEvent struct {
+	// Type and Source of the event.
+	Type, Source string
+	// Subject of the event, a string; nil: none.
+	Subject *Template
+	// Data of the event, an object; nil: none.
+	Data *Template
+}
+
+// WaitStep waits for Duration, or until Until when that is not nil.
+type WaitStep struct {
+	// Duration from the step's begin.
+	Duration time.Duration
+	// Until is a moment, for EvalTime.
+	Until *Expr
+}
+
+// SetStep computes values.
+type SetStep struct {
+	// Values sorted by name.
+	Values []NamedExpr
+}
+
+// NamedExpr is an expression with the name of the field that takes its value.
+type NamedExpr struct {
+	// Name of the field.
+	Name string
+	// Expr whose value it takes.
+	Expr *Expr
+}
+
+// Cache keeps a step's output.
+type Cache struct {
+	// Key is a string.
+	Key *Expr
+	// TTL is how long it is kept.
+	TTL time.Duration
+}
+
+// Compensation is the undo of a completed step. Tool is nil when NoneNeeded says why.
+type Compensation struct {
+	// Tool undoes the step; Scope.Original is set.
+	Tool *ToolCall
+	// NoneNeeded is the reason why nothing needs to be undone.
+	NoneNeeded string
+	// Retry of the undo; nil: one try.
+	Retry *Retry
+}
+
+// Retry says how often and when an operation is tried again.
+type Retry struct {
+	// MaxAttempts counts the first try, at least 1.
+	MaxAttempts uint32
+	// Initial is the wait before the second try, Max the longest wait.
+	Initial, Max time.Duration
+	// Coefficient is the growth of the wait, at least 1.
+	Coefficient float64
+	// Jitter is never JITTER_UNSPECIFIED.
+	Jitter workflowv1.Jitter
+	// HonorRetryAfter takes a longer wait that the tool server asks for.
+	HonorRetryAfter bool
+}
+
+// Handler handles errors: its retry is spent first, then its action is taken.
+type Handler struct {
+	// Types that it handles; empty when Any is set.
+	Types []errorsv1.ErrorType
+	// Any handles every type.
+	Any bool
+	// When is a further condition over Scope.Error; nil: true.
+	When *Expr
+	// Retry to spend first; nil: none.
+	Retry *Retry
+	// Action to take when the retry is spent.
+	Action Action
+	// Index is the place in the handlers of its scope.
+	Index int
+	// Proto is the normalised handler.
+	Proto *workflowv1.ErrorHandler
+}
+
+// Matches reports whether the handler handles the type; When is not asked.
+func (h *Handler) Matches(t errorsv1.ErrorType) bool { return h.Any || slices.Contains(h.Types, t) }
+
+// ActionKind is what a handler does when its retry is spent.
+type ActionKind int
+
+// The kinds of action.
+const (
+	// ActionNone passes the error outward.
+	ActionNone ActionKind = iota
+	// ActionFallbackOutput takes Action.FallbackOutput as the step's output.
+	ActionFallbackOutput
+	// ActionFallbackStep runs Action.FallbackStep and takes its output.
+	ActionFallbackStep
+	// ActionFallbackCached takes the cached output, no older than Action.MaxStaleness; else the error passes outward.
+	ActionFallbackCached
+	// ActionTransition enters the state Action.Transition.
+	ActionTransition
+	// ActionEscalate asks a person as Action.Escalate says.
+	ActionEscalate
+	// ActionCompensate undoes Action.Compensate.Scope.
+	ActionCompensate
+	// ActionFail fails the run.
+	ActionFail
+	// ActionSkip marks the step skipped.
+	ActionSkip
+)
+
+// Action is what a handler does. Only the fields of its kind are set.
+type Action struct {
+	// Kind of the action.
+	Kind ActionKind
+	// FallbackOutput is an object.
+	FallbackOutput *Template
+	// FallbackStep gives the output.
+	FallbackStep *Step
+	// MaxStaleness of a cached output.
+	MaxStaleness time.Duration
+	// Transition is the state to enter.
+	Transition string
+	// Escalate says who is asked.
+	Escalate *Escalate
+	// Compensate says what is undone.
+	Compensate *CompensateScope
+}
+
+// Escalate asks a person because of an error.
+type Escalate struct {
+	// Code of the definition's escalations.
+	Code string
+	// To is the state to enter; empty: stay.
+	To string
+	// Continue skips the step and goes on.
+	Continue bool
+}
+
+// CompensateScope undoes completed steps.
+type CompensateScope struct {
+	// Scope to undo; empty: the whole run.
+	Scope string
+	// Then is the state to enter afterwards; empty: the run ends COMPENSATED.
+	Then string
+}
