@@ -72,3 +72,38 @@ func TestMaskedIsFalseForReceivedInternalErrors(t *testing.T) {
 		t.Error("Internal(nil) is an error")
 	}
 }
+
+func TestSealedErrorsHoldNothingButTheirStatus(t *testing.T) {
+	cause := errors.New("driver text")
+	for _, err := range []error{
+		errs.Internal(cause),
+		errs.New(runNotFound, "no run: %w", cause),
+		errs.New(runNotFound, "no run").CausedBy(cause),
+	} {
+		if !errors.Is(err, cause) {
+			t.Errorf("%v has lost its cause already", err)
+		}
+		sealed := errs.Sealed(err)
+		if errors.Is(sealed, cause) || errs.ReasonOf(sealed) != errs.ReasonOf(err) || errs.CodeOf(sealed) != errs.CodeOf(err) {
+			t.Errorf("Sealed(%v) = %v", err, sealed)
+		}
+	}
+	if errs.Sealed(nil) != nil {
+		t.Error("Sealed(nil) is an error")
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	for want, err := range map[codes.Code]error{
+		codes.OK:               nil,
+		codes.Unknown:          errors.New("x"),
+		codes.Canceled:         fmt.Errorf("x: %w", context.Canceled),
+		codes.DeadlineExceeded: context.DeadlineExceeded,
+		codes.NotFound:         fmt.Errorf("x: %w", errs.New(runNotFound, "m")),
+		codes.Aborted:          status.Error(codes.Aborted, "x"),
+	} {
+		if got := errs.CodeOf(err); got != want {
+			t.Errorf("CodeOf(%v) = %v, want %v", err, got, want)
+		}
+	}
+}
