@@ -164,7 +164,7 @@ func (c *checker) checkRoom(p *Package, captures map[string]string) ([]Breach, e
 func (c *checker) directBreaches(p *Package, b bounds) []Breach {
 	var out []Breach
 	for _, path := range p.imports(c.wall.Tests) {
-		verb := ""
+		var verb string
 		switch {
 		case matchesAny(b.never, path) && !matchesAny(b.but, path):
 			verb = "must not import"

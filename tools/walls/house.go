@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,13 +48,13 @@ const listFields = "ImportPath,Name,Dir,Standard,Imports,TestImports,XTestImport
 
 // LoadHouse asks the go command for the packages that the patterns name, and for all their dependencies. Packages that do
 // not compile are still listed: saying so is the compiler's part.
-func LoadHouse(dir string, patterns []string) (*House, error) {
+func LoadHouse(ctx context.Context, dir string, patterns []string) (*House, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{"list", "-e", "-deps", "-test", "-json=" + listFields}, patterns...)
-	cmd := exec.Command("go", args...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	// A workspace file further up would change what "main module" means.
 	cmd.Env = append(os.Environ(), "GOWORK=off")

@@ -5,11 +5,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 )
 
 // Exit codes: 0 when every wall holds, 1 when one is broken, 2 when the check itself could not be made.
@@ -20,10 +22,13 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("walls", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("file", "tools/walls.yaml", "the walls, relative to the current folder")
@@ -43,7 +48,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	house, err := LoadHouse(*dir, patterns)
+	house, err := LoadHouse(ctx, *dir, patterns)
 	if err != nil {
 		return fail(stderr, err)
 	}

@@ -36,7 +36,7 @@ func build(t *testing.T) string {
 // check holds the small house to a config and returns the breaches as "wall: room verb target".
 func check(t *testing.T, cfg *Config) (lines []string, result *Result) {
 	t.Helper()
-	house, err := LoadHouse(build(t), []string{"./..."})
+	house, err := LoadHouse(t.Context(), build(t), []string{"./..."})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestRunExitCodes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
-			if got := run(tc.args, &out, &errs); got != tc.want {
+			if got := run(t.Context(), tc.args, &out, &errs); got != tc.want {
 				t.Errorf("exit %d, want %d\n%s%s", got, tc.want, &out, &errs)
 			}
 		})
