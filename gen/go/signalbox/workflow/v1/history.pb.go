@@ -79,71 +79,6 @@ func (Settlement) EnumDescriptor() ([]byte, []int) {
 	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{0}
 }
 
-// EscalationKind is what a person is asked.
-type EscalationKind int32
-
-const (
-	// Never stored.
-	EscalationKind_ESCALATION_KIND_UNSPECIFIED EscalationKind = 0
-	// A human gate of the definition.
-	EscalationKind_ESCALATION_KIND_GATE EscalationKind = 1
-	// An error that the run waits on in place.
-	EscalationKind_ESCALATION_KIND_ERROR EscalationKind = 2
-	// Whether an operation of unknown outcome happened.
-	EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME EscalationKind = 3
-	// What to do about an undo that failed.
-	EscalationKind_ESCALATION_KIND_UNDO_FAILED EscalationKind = 4
-	// For information: the run has gone on.
-	EscalationKind_ESCALATION_KIND_NOTICE EscalationKind = 5
-)
-
-// Enum value maps for EscalationKind.
-var (
-	EscalationKind_name = map[int32]string{
-		0: "ESCALATION_KIND_UNSPECIFIED",
-		1: "ESCALATION_KIND_GATE",
-		2: "ESCALATION_KIND_ERROR",
-		3: "ESCALATION_KIND_UNKNOWN_OUTCOME",
-		4: "ESCALATION_KIND_UNDO_FAILED",
-		5: "ESCALATION_KIND_NOTICE",
-	}
-	EscalationKind_value = map[string]int32{
-		"ESCALATION_KIND_UNSPECIFIED":     0,
-		"ESCALATION_KIND_GATE":            1,
-		"ESCALATION_KIND_ERROR":           2,
-		"ESCALATION_KIND_UNKNOWN_OUTCOME": 3,
-		"ESCALATION_KIND_UNDO_FAILED":     4,
-		"ESCALATION_KIND_NOTICE":          5,
-	}
-)
-
-func (x EscalationKind) Enum() *EscalationKind {
-	p := new(EscalationKind)
-	*p = x
-	return p
-}
-
-func (x EscalationKind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (EscalationKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_history_proto_enumTypes[1].Descriptor()
-}
-
-func (EscalationKind) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_history_proto_enumTypes[1]
-}
-
-func (x EscalationKind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use EscalationKind.Descriptor instead.
-func (EscalationKind) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{1}
-}
-
 // HistoryEvent is one fact of a run's history. Folding all of them in order yields the run; nothing else does.
 type HistoryEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -958,8 +893,8 @@ type OperationIntended struct {
 	UndoPrevious uint64 `protobuf:"varint,7,opt,name=undo_previous,json=undoPrevious,proto3" json:"undo_previous,omitempty"`
 	// For an undo: its scope.
 	UndoScope string `protobuf:"bytes,8,opt,name=undo_scope,json=undoScope,proto3" json:"undo_scope,omitempty"`
-	// Whether this is the fallback of the step.
-	Fallback      bool `protobuf:"varint,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Handler whose fallback step this is, by its path. Empty: it is the step itself.
+	Fallback      string `protobuf:"bytes,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,11 +985,11 @@ func (x *OperationIntended) GetUndoScope() string {
 	return ""
 }
 
-func (x *OperationIntended) GetFallback() bool {
+func (x *OperationIntended) GetFallback() string {
 	if x != nil {
 		return x.Fallback
 	}
-	return false
+	return ""
 }
 
 // AttemptFailed records an attempt without success.
@@ -3255,7 +3190,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\rundo_previous\x18\a \x01(\x04R\fundoPrevious\x12\x1d\n" +
 	"\n" +
 	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x1a\n" +
-	"\bfallback\x18\t \x01(\bR\bfallback\"\x83\x04\n" +
+	"\bfallback\x18\t \x01(\tR\bfallback\"\x83\x04\n" +
 	"\rAttemptFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -3436,14 +3371,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SETTLEMENT_PROBED\x10\x01\x12\x16\n" +
 	"\x12SETTLEMENT_DECIDED\x10\x02\x12\x1b\n" +
-	"\x17SETTLEMENT_LATE_RECEIPT\x10\x03*\xc8\x01\n" +
-	"\x0eEscalationKind\x12\x1f\n" +
-	"\x1bESCALATION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
-	"\x14ESCALATION_KIND_GATE\x10\x01\x12\x19\n" +
-	"\x15ESCALATION_KIND_ERROR\x10\x02\x12#\n" +
-	"\x1fESCALATION_KIND_UNKNOWN_OUTCOME\x10\x03\x12\x1f\n" +
-	"\x1bESCALATION_KIND_UNDO_FAILED\x10\x04\x12\x1a\n" +
-	"\x16ESCALATION_KIND_NOTICE\x10\x05B\xeb\x01\n" +
+	"\x17SETTLEMENT_LATE_RECEIPT\x10\x03B\xeb\x01\n" +
 	"\x19com.signalbox.workflow.v1B\fHistoryProtoP\x01ZJgithub.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1;workflowv1\xa2\x02\x03SWX\xaa\x02\x15Signalbox.Workflow.V1\xca\x02\x15Signalbox\\Workflow\\V1\xe2\x02!Signalbox\\Workflow\\V1\\GPBMetadata\xea\x02\x17Signalbox::Workflow::V1b\x06proto3"
 
 var (
@@ -3458,136 +3386,136 @@ func file_signalbox_workflow_v1_history_proto_rawDescGZIP() []byte {
 	return file_signalbox_workflow_v1_history_proto_rawDescData
 }
 
-var file_signalbox_workflow_v1_history_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_signalbox_workflow_v1_history_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_signalbox_workflow_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(Settlement)(0),               // 0: signalbox.workflow.v1.Settlement
-	(EscalationKind)(0),           // 1: signalbox.workflow.v1.EscalationKind
-	(*HistoryEvent)(nil),          // 2: signalbox.workflow.v1.HistoryEvent
-	(*HistoryBatch)(nil),          // 3: signalbox.workflow.v1.HistoryBatch
-	(*RunStarted)(nil),            // 4: signalbox.workflow.v1.RunStarted
-	(*StateEntered)(nil),          // 5: signalbox.workflow.v1.StateEntered
-	(*OperationIntended)(nil),     // 6: signalbox.workflow.v1.OperationIntended
-	(*AttemptFailed)(nil),         // 7: signalbox.workflow.v1.AttemptFailed
-	(*OperationSucceeded)(nil),    // 8: signalbox.workflow.v1.OperationSucceeded
-	(*CompensationRecord)(nil),    // 9: signalbox.workflow.v1.CompensationRecord
-	(*EmittedEvent)(nil),          // 10: signalbox.workflow.v1.EmittedEvent
-	(*StepCompleted)(nil),         // 11: signalbox.workflow.v1.StepCompleted
-	(*StepWaiting)(nil),           // 12: signalbox.workflow.v1.StepWaiting
-	(*StepFailed)(nil),            // 13: signalbox.workflow.v1.StepFailed
-	(*ErrorHandled)(nil),          // 14: signalbox.workflow.v1.ErrorHandled
-	(*TaskOffered)(nil),           // 15: signalbox.workflow.v1.TaskOffered
-	(*TaskClaimed)(nil),           // 16: signalbox.workflow.v1.TaskClaimed
-	(*TaskReleased)(nil),          // 17: signalbox.workflow.v1.TaskReleased
-	(*CallReplayed)(nil),          // 18: signalbox.workflow.v1.CallReplayed
-	(*OutcomeSettled)(nil),        // 19: signalbox.workflow.v1.OutcomeSettled
-	(*EscalationOpened)(nil),      // 20: signalbox.workflow.v1.EscalationOpened
-	(*EscalationClosed)(nil),      // 21: signalbox.workflow.v1.EscalationClosed
-	(*LockRequested)(nil),         // 22: signalbox.workflow.v1.LockRequested
-	(*LockGranted)(nil),           // 23: signalbox.workflow.v1.LockGranted
-	(*LocksReleased)(nil),         // 24: signalbox.workflow.v1.LocksReleased
-	(*LockReleaseConfirmed)(nil),  // 25: signalbox.workflow.v1.LockReleaseConfirmed
-	(*SignalReceived)(nil),        // 26: signalbox.workflow.v1.SignalReceived
-	(*CancelRequested)(nil),       // 27: signalbox.workflow.v1.CancelRequested
-	(*CompensationStarted)(nil),   // 28: signalbox.workflow.v1.CompensationStarted
-	(*UndoSettled)(nil),           // 29: signalbox.workflow.v1.UndoSettled
-	(*CompensationFinished)(nil),  // 30: signalbox.workflow.v1.CompensationFinished
-	(*RunEnded)(nil),              // 31: signalbox.workflow.v1.RunEnded
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*Payload)(nil),               // 33: signalbox.workflow.v1.Payload
-	(Phase)(0),                    // 34: signalbox.workflow.v1.Phase
-	(*OpenOperation)(nil),         // 35: signalbox.workflow.v1.OpenOperation
-	(OperationStatus)(0),          // 36: signalbox.workflow.v1.OperationStatus
-	(*Problem)(nil),               // 37: signalbox.workflow.v1.Problem
-	(ActivityStatus)(0),           // 38: signalbox.workflow.v1.ActivityStatus
-	(Effect)(0),                   // 39: signalbox.workflow.v1.Effect
-	(StepStatus)(0),               // 40: signalbox.workflow.v1.StepStatus
-	(*Evidence)(nil),              // 41: signalbox.workflow.v1.Evidence
-	(*TaskProgress)(nil),          // 42: signalbox.workflow.v1.TaskProgress
+	(*HistoryEvent)(nil),          // 1: signalbox.workflow.v1.HistoryEvent
+	(*HistoryBatch)(nil),          // 2: signalbox.workflow.v1.HistoryBatch
+	(*RunStarted)(nil),            // 3: signalbox.workflow.v1.RunStarted
+	(*StateEntered)(nil),          // 4: signalbox.workflow.v1.StateEntered
+	(*OperationIntended)(nil),     // 5: signalbox.workflow.v1.OperationIntended
+	(*AttemptFailed)(nil),         // 6: signalbox.workflow.v1.AttemptFailed
+	(*OperationSucceeded)(nil),    // 7: signalbox.workflow.v1.OperationSucceeded
+	(*CompensationRecord)(nil),    // 8: signalbox.workflow.v1.CompensationRecord
+	(*EmittedEvent)(nil),          // 9: signalbox.workflow.v1.EmittedEvent
+	(*StepCompleted)(nil),         // 10: signalbox.workflow.v1.StepCompleted
+	(*StepWaiting)(nil),           // 11: signalbox.workflow.v1.StepWaiting
+	(*StepFailed)(nil),            // 12: signalbox.workflow.v1.StepFailed
+	(*ErrorHandled)(nil),          // 13: signalbox.workflow.v1.ErrorHandled
+	(*TaskOffered)(nil),           // 14: signalbox.workflow.v1.TaskOffered
+	(*TaskClaimed)(nil),           // 15: signalbox.workflow.v1.TaskClaimed
+	(*TaskReleased)(nil),          // 16: signalbox.workflow.v1.TaskReleased
+	(*CallReplayed)(nil),          // 17: signalbox.workflow.v1.CallReplayed
+	(*OutcomeSettled)(nil),        // 18: signalbox.workflow.v1.OutcomeSettled
+	(*EscalationOpened)(nil),      // 19: signalbox.workflow.v1.EscalationOpened
+	(*EscalationClosed)(nil),      // 20: signalbox.workflow.v1.EscalationClosed
+	(*LockRequested)(nil),         // 21: signalbox.workflow.v1.LockRequested
+	(*LockGranted)(nil),           // 22: signalbox.workflow.v1.LockGranted
+	(*LocksReleased)(nil),         // 23: signalbox.workflow.v1.LocksReleased
+	(*LockReleaseConfirmed)(nil),  // 24: signalbox.workflow.v1.LockReleaseConfirmed
+	(*SignalReceived)(nil),        // 25: signalbox.workflow.v1.SignalReceived
+	(*CancelRequested)(nil),       // 26: signalbox.workflow.v1.CancelRequested
+	(*CompensationStarted)(nil),   // 27: signalbox.workflow.v1.CompensationStarted
+	(*UndoSettled)(nil),           // 28: signalbox.workflow.v1.UndoSettled
+	(*CompensationFinished)(nil),  // 29: signalbox.workflow.v1.CompensationFinished
+	(*RunEnded)(nil),              // 30: signalbox.workflow.v1.RunEnded
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*Payload)(nil),               // 32: signalbox.workflow.v1.Payload
+	(Phase)(0),                    // 33: signalbox.workflow.v1.Phase
+	(*OpenOperation)(nil),         // 34: signalbox.workflow.v1.OpenOperation
+	(OperationStatus)(0),          // 35: signalbox.workflow.v1.OperationStatus
+	(*Problem)(nil),               // 36: signalbox.workflow.v1.Problem
+	(ActivityStatus)(0),           // 37: signalbox.workflow.v1.ActivityStatus
+	(Effect)(0),                   // 38: signalbox.workflow.v1.Effect
+	(StepStatus)(0),               // 39: signalbox.workflow.v1.StepStatus
+	(*Evidence)(nil),              // 40: signalbox.workflow.v1.Evidence
+	(*TaskProgress)(nil),          // 41: signalbox.workflow.v1.TaskProgress
+	(EscalationKind)(0),           // 42: signalbox.workflow.v1.EscalationKind
 	(*LockHold)(nil),              // 43: signalbox.workflow.v1.LockHold
 	(Outcome)(0),                  // 44: signalbox.workflow.v1.Outcome
 }
 var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
-	32, // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
-	4,  // 1: signalbox.workflow.v1.HistoryEvent.run_started:type_name -> signalbox.workflow.v1.RunStarted
-	5,  // 2: signalbox.workflow.v1.HistoryEvent.state_entered:type_name -> signalbox.workflow.v1.StateEntered
-	6,  // 3: signalbox.workflow.v1.HistoryEvent.operation_intended:type_name -> signalbox.workflow.v1.OperationIntended
-	7,  // 4: signalbox.workflow.v1.HistoryEvent.attempt_failed:type_name -> signalbox.workflow.v1.AttemptFailed
-	8,  // 5: signalbox.workflow.v1.HistoryEvent.operation_succeeded:type_name -> signalbox.workflow.v1.OperationSucceeded
-	11, // 6: signalbox.workflow.v1.HistoryEvent.step_completed:type_name -> signalbox.workflow.v1.StepCompleted
-	12, // 7: signalbox.workflow.v1.HistoryEvent.step_waiting:type_name -> signalbox.workflow.v1.StepWaiting
-	13, // 8: signalbox.workflow.v1.HistoryEvent.step_failed:type_name -> signalbox.workflow.v1.StepFailed
-	15, // 9: signalbox.workflow.v1.HistoryEvent.task_offered:type_name -> signalbox.workflow.v1.TaskOffered
-	16, // 10: signalbox.workflow.v1.HistoryEvent.task_claimed:type_name -> signalbox.workflow.v1.TaskClaimed
-	17, // 11: signalbox.workflow.v1.HistoryEvent.task_released:type_name -> signalbox.workflow.v1.TaskReleased
-	18, // 12: signalbox.workflow.v1.HistoryEvent.call_replayed:type_name -> signalbox.workflow.v1.CallReplayed
-	19, // 13: signalbox.workflow.v1.HistoryEvent.outcome_settled:type_name -> signalbox.workflow.v1.OutcomeSettled
-	20, // 14: signalbox.workflow.v1.HistoryEvent.escalation_opened:type_name -> signalbox.workflow.v1.EscalationOpened
-	21, // 15: signalbox.workflow.v1.HistoryEvent.escalation_closed:type_name -> signalbox.workflow.v1.EscalationClosed
-	22, // 16: signalbox.workflow.v1.HistoryEvent.lock_requested:type_name -> signalbox.workflow.v1.LockRequested
-	23, // 17: signalbox.workflow.v1.HistoryEvent.lock_granted:type_name -> signalbox.workflow.v1.LockGranted
-	24, // 18: signalbox.workflow.v1.HistoryEvent.locks_released:type_name -> signalbox.workflow.v1.LocksReleased
-	25, // 19: signalbox.workflow.v1.HistoryEvent.lock_release_confirmed:type_name -> signalbox.workflow.v1.LockReleaseConfirmed
-	26, // 20: signalbox.workflow.v1.HistoryEvent.signal_received:type_name -> signalbox.workflow.v1.SignalReceived
-	27, // 21: signalbox.workflow.v1.HistoryEvent.cancel_requested:type_name -> signalbox.workflow.v1.CancelRequested
-	28, // 22: signalbox.workflow.v1.HistoryEvent.compensation_started:type_name -> signalbox.workflow.v1.CompensationStarted
-	29, // 23: signalbox.workflow.v1.HistoryEvent.undo_settled:type_name -> signalbox.workflow.v1.UndoSettled
-	30, // 24: signalbox.workflow.v1.HistoryEvent.compensation_finished:type_name -> signalbox.workflow.v1.CompensationFinished
-	31, // 25: signalbox.workflow.v1.HistoryEvent.run_ended:type_name -> signalbox.workflow.v1.RunEnded
-	14, // 26: signalbox.workflow.v1.HistoryEvent.error_handled:type_name -> signalbox.workflow.v1.ErrorHandled
-	2,  // 27: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	33, // 28: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
-	32, // 29: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
-	34, // 30: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
-	32, // 31: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
-	35, // 32: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	33, // 33: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
-	32, // 34: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
-	36, // 35: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
-	37, // 36: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	32, // 37: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
-	38, // 38: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
-	32, // 39: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
-	32, // 40: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
-	33, // 41: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
-	35, // 42: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	33, // 43: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
-	37, // 44: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
-	33, // 45: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
-	39, // 46: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
-	33, // 47: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
-	40, // 48: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
-	33, // 49: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
-	9,  // 50: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
-	10, // 51: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	37, // 52: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
-	38, // 53: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	32, // 54: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
-	32, // 55: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
-	37, // 56: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
-	37, // 57: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	37, // 58: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
-	41, // 59: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
-	42, // 60: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
-	33, // 61: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
-	32, // 62: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
+	31, // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	3,  // 1: signalbox.workflow.v1.HistoryEvent.run_started:type_name -> signalbox.workflow.v1.RunStarted
+	4,  // 2: signalbox.workflow.v1.HistoryEvent.state_entered:type_name -> signalbox.workflow.v1.StateEntered
+	5,  // 3: signalbox.workflow.v1.HistoryEvent.operation_intended:type_name -> signalbox.workflow.v1.OperationIntended
+	6,  // 4: signalbox.workflow.v1.HistoryEvent.attempt_failed:type_name -> signalbox.workflow.v1.AttemptFailed
+	7,  // 5: signalbox.workflow.v1.HistoryEvent.operation_succeeded:type_name -> signalbox.workflow.v1.OperationSucceeded
+	10, // 6: signalbox.workflow.v1.HistoryEvent.step_completed:type_name -> signalbox.workflow.v1.StepCompleted
+	11, // 7: signalbox.workflow.v1.HistoryEvent.step_waiting:type_name -> signalbox.workflow.v1.StepWaiting
+	12, // 8: signalbox.workflow.v1.HistoryEvent.step_failed:type_name -> signalbox.workflow.v1.StepFailed
+	14, // 9: signalbox.workflow.v1.HistoryEvent.task_offered:type_name -> signalbox.workflow.v1.TaskOffered
+	15, // 10: signalbox.workflow.v1.HistoryEvent.task_claimed:type_name -> signalbox.workflow.v1.TaskClaimed
+	16, // 11: signalbox.workflow.v1.HistoryEvent.task_released:type_name -> signalbox.workflow.v1.TaskReleased
+	17, // 12: signalbox.workflow.v1.HistoryEvent.call_replayed:type_name -> signalbox.workflow.v1.CallReplayed
+	18, // 13: signalbox.workflow.v1.HistoryEvent.outcome_settled:type_name -> signalbox.workflow.v1.OutcomeSettled
+	19, // 14: signalbox.workflow.v1.HistoryEvent.escalation_opened:type_name -> signalbox.workflow.v1.EscalationOpened
+	20, // 15: signalbox.workflow.v1.HistoryEvent.escalation_closed:type_name -> signalbox.workflow.v1.EscalationClosed
+	21, // 16: signalbox.workflow.v1.HistoryEvent.lock_requested:type_name -> signalbox.workflow.v1.LockRequested
+	22, // 17: signalbox.workflow.v1.HistoryEvent.lock_granted:type_name -> signalbox.workflow.v1.LockGranted
+	23, // 18: signalbox.workflow.v1.HistoryEvent.locks_released:type_name -> signalbox.workflow.v1.LocksReleased
+	24, // 19: signalbox.workflow.v1.HistoryEvent.lock_release_confirmed:type_name -> signalbox.workflow.v1.LockReleaseConfirmed
+	25, // 20: signalbox.workflow.v1.HistoryEvent.signal_received:type_name -> signalbox.workflow.v1.SignalReceived
+	26, // 21: signalbox.workflow.v1.HistoryEvent.cancel_requested:type_name -> signalbox.workflow.v1.CancelRequested
+	27, // 22: signalbox.workflow.v1.HistoryEvent.compensation_started:type_name -> signalbox.workflow.v1.CompensationStarted
+	28, // 23: signalbox.workflow.v1.HistoryEvent.undo_settled:type_name -> signalbox.workflow.v1.UndoSettled
+	29, // 24: signalbox.workflow.v1.HistoryEvent.compensation_finished:type_name -> signalbox.workflow.v1.CompensationFinished
+	30, // 25: signalbox.workflow.v1.HistoryEvent.run_ended:type_name -> signalbox.workflow.v1.RunEnded
+	13, // 26: signalbox.workflow.v1.HistoryEvent.error_handled:type_name -> signalbox.workflow.v1.ErrorHandled
+	1,  // 27: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	32, // 28: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
+	31, // 29: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
+	33, // 30: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
+	31, // 31: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
+	34, // 32: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	32, // 33: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
+	31, // 34: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
+	35, // 35: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
+	36, // 36: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	31, // 37: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
+	37, // 38: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
+	31, // 39: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
+	31, // 40: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
+	32, // 41: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
+	34, // 42: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	32, // 43: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
+	36, // 44: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
+	32, // 45: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
+	38, // 46: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
+	32, // 47: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
+	39, // 48: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
+	32, // 49: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
+	8,  // 50: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	9,  // 51: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	36, // 52: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
+	37, // 53: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	31, // 54: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
+	31, // 55: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
+	36, // 56: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 57: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 58: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
+	40, // 59: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
+	41, // 60: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
+	32, // 61: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
+	31, // 62: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
 	0,  // 63: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
-	33, // 64: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
-	1,  // 65: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	33, // 66: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
-	32, // 67: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
-	41, // 68: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	33, // 69: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	32, // 64: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
+	42, // 65: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	32, // 66: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
+	31, // 67: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
+	40, // 68: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
+	32, // 69: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
 	43, // 70: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	32, // 71: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	33, // 72: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	31, // 71: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	32, // 72: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
 	44, // 73: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	37, // 74: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	33, // 75: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	37, // 76: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 74: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	32, // 75: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	36, // 76: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
 	44, // 77: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	33, // 78: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	37, // 79: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	32, // 78: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	36, // 79: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
 	80, // [80:80] is the sub-list for method output_type
 	80, // [80:80] is the sub-list for method input_type
 	80, // [80:80] is the sub-list for extension type_name
@@ -3636,7 +3564,7 @@ func file_signalbox_workflow_v1_history_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_history_proto_rawDesc), len(file_signalbox_workflow_v1_history_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      1,
 			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -79,6 +79,67 @@ func (RunStatus) EnumDescriptor() ([]byte, []int) {
 	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{0}
 }
 
+// EscalationKind is what a person is asked.
+type EscalationKind int32
+
+const (
+	// Never stored.
+	EscalationKind_ESCALATION_KIND_UNSPECIFIED EscalationKind = 0
+	// A human gate of the definition.
+	EscalationKind_ESCALATION_KIND_GATE EscalationKind = 1
+	// An error that the run waits on in place.
+	EscalationKind_ESCALATION_KIND_ERROR EscalationKind = 2
+	// Whether an operation of unknown outcome happened.
+	EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME EscalationKind = 3
+	// What to do about an undo that failed.
+	EscalationKind_ESCALATION_KIND_UNDO_FAILED EscalationKind = 4
+)
+
+// Enum value maps for EscalationKind.
+var (
+	EscalationKind_name = map[int32]string{
+		0: "ESCALATION_KIND_UNSPECIFIED",
+		1: "ESCALATION_KIND_GATE",
+		2: "ESCALATION_KIND_ERROR",
+		3: "ESCALATION_KIND_UNKNOWN_OUTCOME",
+		4: "ESCALATION_KIND_UNDO_FAILED",
+	}
+	EscalationKind_value = map[string]int32{
+		"ESCALATION_KIND_UNSPECIFIED":     0,
+		"ESCALATION_KIND_GATE":            1,
+		"ESCALATION_KIND_ERROR":           2,
+		"ESCALATION_KIND_UNKNOWN_OUTCOME": 3,
+		"ESCALATION_KIND_UNDO_FAILED":     4,
+	}
+)
+
+func (x EscalationKind) Enum() *EscalationKind {
+	p := new(EscalationKind)
+	*p = x
+	return p
+}
+
+func (x EscalationKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EscalationKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_workflow_v1_run_proto_enumTypes[1].Descriptor()
+}
+
+func (EscalationKind) Type() protoreflect.EnumType {
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[1]
+}
+
+func (x EscalationKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EscalationKind.Descriptor instead.
+func (EscalationKind) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
 // StepStatus is how a step's last visit ended.
 type StepStatus int32
 
@@ -124,11 +185,11 @@ func (x StepStatus) String() string {
 }
 
 func (StepStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[1].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[2].Descriptor()
 }
 
 func (StepStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[1]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[2]
 }
 
 func (x StepStatus) Number() protoreflect.EnumNumber {
@@ -137,7 +198,7 @@ func (x StepStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StepStatus.Descriptor instead.
 func (StepStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
 }
 
 // ActivityStatus is what an open step waits for.
@@ -209,11 +270,11 @@ func (x ActivityStatus) String() string {
 }
 
 func (ActivityStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[2].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[3].Descriptor()
 }
 
 func (ActivityStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[2]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[3]
 }
 
 func (x ActivityStatus) Number() protoreflect.EnumNumber {
@@ -222,7 +283,7 @@ func (x ActivityStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ActivityStatus.Descriptor instead.
 func (ActivityStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
 // OperationPurpose is what an operation is for.
@@ -270,11 +331,11 @@ func (x OperationPurpose) String() string {
 }
 
 func (OperationPurpose) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[3].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[4].Descriptor()
 }
 
 func (OperationPurpose) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[3]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[4]
 }
 
 func (x OperationPurpose) Number() protoreflect.EnumNumber {
@@ -283,7 +344,7 @@ func (x OperationPurpose) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperationPurpose.Descriptor instead.
 func (OperationPurpose) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 // LockStatus is how far an acquisition has come.
@@ -327,11 +388,11 @@ func (x LockStatus) String() string {
 }
 
 func (LockStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[4].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[5].Descriptor()
 }
 
 func (LockStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[4]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[5]
 }
 
 func (x LockStatus) Number() protoreflect.EnumNumber {
@@ -340,7 +401,7 @@ func (x LockStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockStatus.Descriptor instead.
 func (LockStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 // OperationStatus is the state of an operation in the effect ledger.
@@ -404,11 +465,11 @@ func (x OperationStatus) String() string {
 }
 
 func (OperationStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[5].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[6].Descriptor()
 }
 
 func (OperationStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[5]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[6]
 }
 
 func (x OperationStatus) Number() protoreflect.EnumNumber {
@@ -417,7 +478,7 @@ func (x OperationStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperationStatus.Descriptor instead.
 func (OperationStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 // Run is the head of one execution: its position and counters. It is what folding the run's history yields, byte for byte, and stays
@@ -477,7 +538,11 @@ type Run struct {
 	// Whether a step was given up and the run went on without it.
 	Limited bool `protobuf:"varint,26,opt,name=limited,proto3" json:"limited,omitempty"`
 	// Evidence that the last handled error left for the next human gate. Unset: none.
-	Evidence      *Evidence `protobuf:"bytes,27,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Evidence *Evidence `protobuf:"bytes,27,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Decisions that are asked of people now, in order of asking.
+	PendingDecisions []*PendingDecision `protobuf:"bytes,28,rep,name=pending_decisions,json=pendingDecisions,proto3" json:"pending_decisions,omitempty"`
+	// Client identities of the last signals, newest last, at most 64; they make a repeated signal harmless.
+	RecentSignals []string `protobuf:"bytes,29,rep,name=recent_signals,json=recentSignals,proto3" json:"recent_signals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +766,120 @@ func (x *Run) GetEvidence() *Evidence {
 	return nil
 }
 
+func (x *Run) GetPendingDecisions() []*PendingDecision {
+	if x != nil {
+		return x.PendingDecisions
+	}
+	return nil
+}
+
+func (x *Run) GetRecentSignals() []string {
+	if x != nil {
+		return x.RecentSignals
+	}
+	return nil
+}
+
+// PendingDecision is an open escalation.
+type PendingDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the escalation.
+	EscalationId string `protobuf:"bytes,1,opt,name=escalation_id,json=escalationId,proto3" json:"escalation_id,omitempty"`
+	// What is asked.
+	Kind EscalationKind `protobuf:"varint,2,opt,name=kind,proto3,enum=signalbox.workflow.v1.EscalationKind" json:"kind,omitempty"`
+	// Sequence of the event that opened it, which holds roles, decisions and subject.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Step it is about, as state/step. Empty: the run itself.
+	StepPath string `protobuf:"bytes,4,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Operation it is about. Empty: none.
+	OperationId string `protobuf:"bytes,5,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// When it is due. Unset: never.
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// When it was asked.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingDecision) Reset() {
+	*x = PendingDecision{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingDecision) ProtoMessage() {}
+
+func (x *PendingDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingDecision.ProtoReflect.Descriptor instead.
+func (*PendingDecision) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PendingDecision) GetEscalationId() string {
+	if x != nil {
+		return x.EscalationId
+	}
+	return ""
+}
+
+func (x *PendingDecision) GetKind() EscalationKind {
+	if x != nil {
+		return x.Kind
+	}
+	return EscalationKind_ESCALATION_KIND_UNSPECIFIED
+}
+
+func (x *PendingDecision) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PendingDecision) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *PendingDecision) GetOperationId() string {
+	if x != nil {
+		return x.OperationId
+	}
+	return ""
+}
+
+func (x *PendingDecision) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
+func (x *PendingDecision) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // RunCounters counts over the whole life of a run.
 type RunCounters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -730,7 +909,7 @@ type RunCounters struct {
 
 func (x *RunCounters) Reset() {
 	*x = RunCounters{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +921,7 @@ func (x *RunCounters) String() string {
 func (*RunCounters) ProtoMessage() {}
 
 func (x *RunCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +934,7 @@ func (x *RunCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCounters.ProtoReflect.Descriptor instead.
 func (*RunCounters) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RunCounters) GetOperations() uint64 {
@@ -851,7 +1030,7 @@ type StepRecord struct {
 
 func (x *StepRecord) Reset() {
 	*x = StepRecord{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +1042,7 @@ func (x *StepRecord) String() string {
 func (*StepRecord) ProtoMessage() {}
 
 func (x *StepRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +1055,7 @@ func (x *StepRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepRecord.ProtoReflect.Descriptor instead.
 func (*StepRecord) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StepRecord) GetStatus() StepStatus {
@@ -955,17 +1134,15 @@ type ActiveStep struct {
 	EscalationId string `protobuf:"bytes,11,opt,name=escalation_id,json=escalationId,proto3" json:"escalation_id,omitempty"`
 	// Set when this activity undoes a step instead of doing it: sequence of the compensation record.
 	UndoSequence uint64 `protobuf:"varint,12,opt,name=undo_sequence,json=undoSequence,proto3" json:"undo_sequence,omitempty"`
-	// Whether the step runs its handler's fallback step.
-	Fallback bool `protobuf:"varint,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
-	// The probe that asks about the operation. Unset: none is under way.
-	Probe         *OpenOperation `protobuf:"bytes,14,opt,name=probe,proto3" json:"probe,omitempty"`
+	// Handler whose fallback step runs in place of the step, by its path. Empty: the step itself runs.
+	Fallback      string `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1154,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1167,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ActiveStep) GetPath() string {
@@ -1077,18 +1254,11 @@ func (x *ActiveStep) GetUndoSequence() uint64 {
 	return 0
 }
 
-func (x *ActiveStep) GetFallback() bool {
+func (x *ActiveStep) GetFallback() string {
 	if x != nil {
 		return x.Fallback
 	}
-	return false
-}
-
-func (x *ActiveStep) GetProbe() *OpenOperation {
-	if x != nil {
-		return x.Probe
-	}
-	return nil
+	return ""
 }
 
 // OpenOperation is an operation whose attempt may be on its way.
@@ -1150,7 +1320,7 @@ type OpenOperation struct {
 
 func (x *OpenOperation) Reset() {
 	*x = OpenOperation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1332,7 @@ func (x *OpenOperation) String() string {
 func (*OpenOperation) ProtoMessage() {}
 
 func (x *OpenOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1345,7 @@ func (x *OpenOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenOperation.ProtoReflect.Descriptor instead.
 func (*OpenOperation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OpenOperation) GetId() string {
@@ -1386,7 +1556,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1568,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1581,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TaskProgress) GetId() string {
@@ -1523,7 +1693,7 @@ type LockHold struct {
 
 func (x *LockHold) Reset() {
 	*x = LockHold{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1705,7 @@ func (x *LockHold) String() string {
 func (*LockHold) ProtoMessage() {}
 
 func (x *LockHold) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1718,7 @@ func (x *LockHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockHold.ProtoReflect.Descriptor instead.
 func (*LockHold) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LockHold) GetAcquisitionId() string {
@@ -1621,7 +1791,7 @@ type UndoStack struct {
 
 func (x *UndoStack) Reset() {
 	*x = UndoStack{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1803,7 @@ func (x *UndoStack) String() string {
 func (*UndoStack) ProtoMessage() {}
 
 func (x *UndoStack) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1816,7 @@ func (x *UndoStack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoStack.ProtoReflect.Descriptor instead.
 func (*UndoStack) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UndoStack) GetTop() uint64 {
@@ -1684,7 +1854,7 @@ type CompensationProgress struct {
 
 func (x *CompensationProgress) Reset() {
 	*x = CompensationProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1866,7 @@ func (x *CompensationProgress) String() string {
 func (*CompensationProgress) ProtoMessage() {}
 
 func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1879,7 @@ func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationProgress.ProtoReflect.Descriptor instead.
 func (*CompensationProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CompensationProgress) GetScope() string {
@@ -1769,7 +1939,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1951,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1964,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelRequest) GetReason() string {
@@ -1835,7 +2005,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2017,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2030,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Evidence) GetCode() string {
@@ -1938,7 +2108,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2120,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2133,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Operation) GetId() string {
@@ -2103,7 +2273,7 @@ var File_signalbox_workflow_v1_run_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xbd\f\n" +
+	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xb9\r\n" +
 	"\x03Run\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -2134,7 +2304,9 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\aproblem\x18\x18 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12>\n" +
 	"\bcounters\x18\x19 \x01(\v2\".signalbox.workflow.v1.RunCountersR\bcounters\x12\x18\n" +
 	"\alimited\x18\x1a \x01(\bR\alimited\x12;\n" +
-	"\bevidence\x18\x1b \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x1a9\n" +
+	"\bevidence\x18\x1b \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12S\n" +
+	"\x11pending_decisions\x18\x1c \x03(\v2&.signalbox.workflow.v1.PendingDecisionR\x10pendingDecisions\x12%\n" +
+	"\x0erecent_signals\x18\x1d \x03(\tR\rrecentSignals\x1a9\n" +
 	"\vVisitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a[\n" +
@@ -2144,7 +2316,15 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2!.signalbox.workflow.v1.StepRecordR\x05value:\x028\x01\x1aY\n" +
 	"\tUndoEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\xcf\x02\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\xb6\x02\n" +
+	"\x0fPendingDecision\x12#\n" +
+	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
+	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x1b\n" +
+	"\tstep_path\x18\x04 \x01(\tR\bstepPath\x12!\n" +
+	"\foperation_id\x18\x05 \x01(\tR\voperationId\x125\n" +
+	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xcf\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
@@ -2171,7 +2351,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\fholds_effect\x18\x04 \x01(\bR\vholdsEffect\x12'\n" +
 	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12)\n" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
-	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\x9b\x06\n" +
+	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xdf\x05\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -2187,8 +2367,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	" \x01(\v2#.signalbox.workflow.v1.TaskProgressR\x04task\x12#\n" +
 	"\rescalation_id\x18\v \x01(\tR\fescalationId\x12#\n" +
 	"\rundo_sequence\x18\f \x01(\x04R\fundoSequence\x12\x1a\n" +
-	"\bfallback\x18\r \x01(\bR\bfallback\x12:\n" +
-	"\x05probe\x18\x0e \x01(\v2$.signalbox.workflow.v1.OpenOperationR\x05probe\x1aB\n" +
+	"\bfallback\x18\r \x01(\tR\bfallback\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xb1\b\n" +
@@ -2297,7 +2476,13 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUN_STATUS_RUNNING\x10\x01\x12\x1b\n" +
 	"\x17RUN_STATUS_COMPENSATING\x10\x02\x12\x14\n" +
-	"\x10RUN_STATUS_ENDED\x10\x03*\x92\x01\n" +
+	"\x10RUN_STATUS_ENDED\x10\x03*\xac\x01\n" +
+	"\x0eEscalationKind\x12\x1f\n" +
+	"\x1bESCALATION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ESCALATION_KIND_GATE\x10\x01\x12\x19\n" +
+	"\x15ESCALATION_KIND_ERROR\x10\x02\x12#\n" +
+	"\x1fESCALATION_KIND_UNKNOWN_OUTCOME\x10\x03\x12\x1f\n" +
+	"\x1bESCALATION_KIND_UNDO_FAILED\x10\x04*\x92\x01\n" +
 	"\n" +
 	"StepStatus\x12\x1b\n" +
 	"\x17STEP_STATUS_UNSPECIFIED\x10\x00\x12\x19\n" +
@@ -2354,95 +2539,100 @@ func file_signalbox_workflow_v1_run_proto_rawDescGZIP() []byte {
 	return file_signalbox_workflow_v1_run_proto_rawDescData
 }
 
-var file_signalbox_workflow_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_signalbox_workflow_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_signalbox_workflow_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: signalbox.workflow.v1.RunStatus
-	(StepStatus)(0),               // 1: signalbox.workflow.v1.StepStatus
-	(ActivityStatus)(0),           // 2: signalbox.workflow.v1.ActivityStatus
-	(OperationPurpose)(0),         // 3: signalbox.workflow.v1.OperationPurpose
-	(LockStatus)(0),               // 4: signalbox.workflow.v1.LockStatus
-	(OperationStatus)(0),          // 5: signalbox.workflow.v1.OperationStatus
-	(*Run)(nil),                   // 6: signalbox.workflow.v1.Run
-	(*RunCounters)(nil),           // 7: signalbox.workflow.v1.RunCounters
-	(*StepRecord)(nil),            // 8: signalbox.workflow.v1.StepRecord
-	(*ActiveStep)(nil),            // 9: signalbox.workflow.v1.ActiveStep
-	(*OpenOperation)(nil),         // 10: signalbox.workflow.v1.OpenOperation
-	(*TaskProgress)(nil),          // 11: signalbox.workflow.v1.TaskProgress
-	(*LockHold)(nil),              // 12: signalbox.workflow.v1.LockHold
-	(*UndoStack)(nil),             // 13: signalbox.workflow.v1.UndoStack
-	(*CompensationProgress)(nil),  // 14: signalbox.workflow.v1.CompensationProgress
-	(*CancelRequest)(nil),         // 15: signalbox.workflow.v1.CancelRequest
-	(*Evidence)(nil),              // 16: signalbox.workflow.v1.Evidence
-	(*Operation)(nil),             // 17: signalbox.workflow.v1.Operation
-	nil,                           // 18: signalbox.workflow.v1.Run.VisitsEntry
-	nil,                           // 19: signalbox.workflow.v1.Run.StepsEntry
-	nil,                           // 20: signalbox.workflow.v1.Run.UndoEntry
-	nil,                           // 21: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	(Phase)(0),                    // 22: signalbox.workflow.v1.Phase
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(Outcome)(0),                  // 24: signalbox.workflow.v1.Outcome
-	(*Problem)(nil),               // 25: signalbox.workflow.v1.Problem
-	(Effect)(0),                   // 26: signalbox.workflow.v1.Effect
+	(EscalationKind)(0),           // 1: signalbox.workflow.v1.EscalationKind
+	(StepStatus)(0),               // 2: signalbox.workflow.v1.StepStatus
+	(ActivityStatus)(0),           // 3: signalbox.workflow.v1.ActivityStatus
+	(OperationPurpose)(0),         // 4: signalbox.workflow.v1.OperationPurpose
+	(LockStatus)(0),               // 5: signalbox.workflow.v1.LockStatus
+	(OperationStatus)(0),          // 6: signalbox.workflow.v1.OperationStatus
+	(*Run)(nil),                   // 7: signalbox.workflow.v1.Run
+	(*PendingDecision)(nil),       // 8: signalbox.workflow.v1.PendingDecision
+	(*RunCounters)(nil),           // 9: signalbox.workflow.v1.RunCounters
+	(*StepRecord)(nil),            // 10: signalbox.workflow.v1.StepRecord
+	(*ActiveStep)(nil),            // 11: signalbox.workflow.v1.ActiveStep
+	(*OpenOperation)(nil),         // 12: signalbox.workflow.v1.OpenOperation
+	(*TaskProgress)(nil),          // 13: signalbox.workflow.v1.TaskProgress
+	(*LockHold)(nil),              // 14: signalbox.workflow.v1.LockHold
+	(*UndoStack)(nil),             // 15: signalbox.workflow.v1.UndoStack
+	(*CompensationProgress)(nil),  // 16: signalbox.workflow.v1.CompensationProgress
+	(*CancelRequest)(nil),         // 17: signalbox.workflow.v1.CancelRequest
+	(*Evidence)(nil),              // 18: signalbox.workflow.v1.Evidence
+	(*Operation)(nil),             // 19: signalbox.workflow.v1.Operation
+	nil,                           // 20: signalbox.workflow.v1.Run.VisitsEntry
+	nil,                           // 21: signalbox.workflow.v1.Run.StepsEntry
+	nil,                           // 22: signalbox.workflow.v1.Run.UndoEntry
+	nil,                           // 23: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	(Phase)(0),                    // 24: signalbox.workflow.v1.Phase
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(Outcome)(0),                  // 26: signalbox.workflow.v1.Outcome
+	(*Problem)(nil),               // 27: signalbox.workflow.v1.Problem
+	(Effect)(0),                   // 28: signalbox.workflow.v1.Effect
 }
 var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	0,  // 0: signalbox.workflow.v1.Run.status:type_name -> signalbox.workflow.v1.RunStatus
-	22, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
-	23, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	23, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
-	23, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	23, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
-	23, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
-	18, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
-	19, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
-	9,  // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
-	12, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
-	20, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
-	14, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
-	15, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
-	24, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
-	25, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
-	7,  // 16: signalbox.workflow.v1.Run.counters:type_name -> signalbox.workflow.v1.RunCounters
-	16, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
-	1,  // 18: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
-	25, // 19: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
-	2,  // 20: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	23, // 21: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
-	23, // 22: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
-	23, // 23: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
-	10, // 24: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	21, // 25: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	25, // 26: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
-	11, // 27: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
-	10, // 28: signalbox.workflow.v1.ActiveStep.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	26, // 29: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	23, // 30: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	23, // 31: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	3,  // 32: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	5,  // 33: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	23, // 34: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	23, // 35: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	10, // 36: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	25, // 37: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	10, // 38: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	4,  // 39: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	23, // 40: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	23, // 41: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	24, // 42: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	23, // 43: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	23, // 44: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	25, // 45: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	3,  // 46: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	26, // 47: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	5,  // 48: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	25, // 49: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	8,  // 50: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	13, // 51: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	24, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
+	25, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	25, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
+	25, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	25, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
+	25, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
+	20, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
+	21, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
+	11, // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
+	14, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
+	22, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
+	16, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	17, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
+	26, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
+	27, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
+	9,  // 16: signalbox.workflow.v1.Run.counters:type_name -> signalbox.workflow.v1.RunCounters
+	18, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
+	8,  // 18: signalbox.workflow.v1.Run.pending_decisions:type_name -> signalbox.workflow.v1.PendingDecision
+	1,  // 19: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	25, // 20: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
+	25, // 21: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
+	2,  // 22: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
+	27, // 23: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
+	3,  // 24: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	25, // 25: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
+	25, // 26: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
+	25, // 27: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
+	12, // 28: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	23, // 29: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	27, // 30: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
+	13, // 31: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
+	28, // 32: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	25, // 33: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	25, // 34: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	4,  // 35: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	6,  // 36: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	25, // 37: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	25, // 38: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	12, // 39: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	27, // 40: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	12, // 41: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	5,  // 42: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	25, // 43: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	25, // 44: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	26, // 45: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	25, // 46: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	25, // 47: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	27, // 48: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	4,  // 49: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	28, // 50: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	6,  // 51: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	27, // 52: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	10, // 53: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	15, // 54: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
@@ -2457,8 +2647,8 @@ func file_signalbox_workflow_v1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_run_proto_rawDesc), len(file_signalbox_workflow_v1_run_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   16,
+			NumEnums:      7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
