@@ -73,6 +73,7 @@ func TestRealWallsFindEveryBreachAndNoOther(t *testing.T) {
 		"adapters-stand-alone: services/lock/internal/etcdlocks must not reach services/lock/internal/memlocks",
 		"packages-stand-below: pkg/upward must not reach services/lock",
 		"testkit-is-for-tests: services/state/internal/sqlitestore must not reach pkg/testkit",
+		"mocks-are-for-tests: services/lock/internal/memlocks must not reach github.com/golang/mock/gomock",
 		"examples-are-guests: examples/desk must not reach services/signalbox/app",
 		"e2e-looks-from-outside: services/e2e must not import services/state",
 		"one-maker-of-servers: services/signalbox must not use google.golang.org/grpc.NewServer",
