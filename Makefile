@@ -62,7 +62,7 @@ test: build ## Run every test, both topologies, without cgo (PKG=./services/lock
 
 .PHONY: test-race
 test-race: cc build ## Run the packages and the one-process topology under the race detector
-	CGO_ENABLED=1 SIGNALBOX_E2E_TOPOLOGY=one-process go test -race -timeout $(RACE_TIMEOUT) $(TESTFLAGS) $(PKG)
+	CGO_ENABLED=1 CC=cc SIGNALBOX_E2E_TOPOLOGY=one-process go test -race -timeout $(RACE_TIMEOUT) $(TESTFLAGS) $(PKG)
 
 ##@ Check
 
