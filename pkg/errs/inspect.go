@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -14,8 +15,9 @@ import (
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 )
 
-// From finds the Signalbox error in err: one made here, however deeply wrapped, or one received from a server. It is false for
-// every other error, such as those the transport makes itself.
+// From finds the Signalbox error in err: one made here, however deeply wrapped, or one received from a server. A status that lists
+// violations of protovalidate's rules counts as INVALID_ARGUMENT. It is false for every other error, such as those the transport
+// makes itself.
 func From(err error) (*Error, bool) {
 	var made *Error
 	if errors.As(err, &made) {
@@ -42,7 +44,7 @@ func Is(err error, reason errorsv1.ErrorReason) bool {
 }
 
 // Internal makes any error fit to leave a service. A Signalbox error in it is returned as it was made, without the text wrapped
-// around it; a cancellation or a passed deadline keeps its code; everything else becomes INTERNAL, whose message is a hash of
+// around it; a cancellation, a passed deadline and an unimplemented method keep their codes; everything else becomes INTERNAL, whose message is a hash of
 // the text. The server's outermost interceptor logs that hash beside the text. Internal(nil) is nil.
 func Internal(err error) error {
 	if err == nil {
@@ -51,8 +53,8 @@ func Internal(err error) error {
 	if found, ok := From(err); ok {
 		return found
 	}
-	if code := contextCode(err); code != codes.OK {
-		return status.Error(code, contextMessages[code])
+	if code := plainCode(err); code != codes.OK {
+		return status.Error(code, plainMessages[code])
 	}
 	hash := hashOf(err)
 	masked := New(errorsv1.ErrorReason_ERROR_REASON_INTERNAL, "internal error %s; look this hash up in the server's log", hash)
@@ -72,23 +74,23 @@ func Masked(err error) (hash string, cause error, ok bool) {
 
 const hashKey = "hash"
 
-var contextMessages = map[codes.Code]string{
+// plainMessages are those of the codes that need no reason: they are gRPC's own.
+var plainMessages = map[codes.Code]string{
 	codes.Canceled:         "the caller cancelled this call",
 	codes.DeadlineExceeded: "the deadline of this call has passed; give it a longer one",
+	codes.Unimplemented:    "this server does not offer this method; it may be older than its caller",
 }
 
-// contextCode tells the end of a context, here or in a callee, from other failures; it is OK for those.
-func contextCode(err error) codes.Code {
+// plainCode tells the end of a context and an unknown method, here or in a callee, from other failures; it is OK for those.
+func plainCode(err error) codes.Code {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded
 	}
-	if received, ok := statusOf(err); ok {
-		if _, known := contextMessages[received.Code()]; known {
-			return received.Code()
-		}
+	if received, ok := statusOf(err); ok && plainMessages[received.Code()] != "" {
+		return received.Code()
 	}
 	return codes.OK
 }
@@ -122,6 +124,8 @@ func fromStatus(received *status.Status) (*Error, bool) {
 			// A reason that only a newer server knows stays unspecified here, and travels on as it came.
 			rebuilt.reason, _ = ParseReason(detail.GetReason())
 			rebuilt.metadata, ours = detail.GetMetadata(), true
+		case *validate.Violations:
+			return FromViolations(detail), true
 		case *errdetails.BadRequest:
 			for _, violation := range detail.GetFieldViolations() {
 				rebuilt.Field(violation.GetField(), violation.GetDescription())

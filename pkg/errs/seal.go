@@ -19,7 +19,7 @@ func CodeOf(err error) codes.Code {
 	if found, ok := statusOf(err); ok {
 		return found.Code()
 	}
-	if code := contextCode(err); code != codes.OK || err == nil {
+	if code := plainCode(err); code != codes.OK || err == nil {
 		return code
 	}
 	return codes.Unknown
