@@ -40,7 +40,7 @@ const (
 	ErrorReason_ERROR_REASON_INVALID_ARGUMENT ErrorReason = 1
 	// The thing named does not exist, and no more precise reason of this list fits.
 	// Mend: check the name; the matching List call shows what exists.
-	// Example: signalbox.lock.v2.LockService is not offered by this server
+	// Example: no namespace "paymets"; did you mean "payments"?
 	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 2
 	// The thing to be created exists already, and no more precise reason of this list fits.
 	// Mend: use the existing one, or choose another name.
