@@ -894,7 +894,9 @@ type OperationIntended struct {
 	// For an undo: its scope.
 	UndoScope string `protobuf:"bytes,8,opt,name=undo_scope,json=undoScope,proto3" json:"undo_scope,omitempty"`
 	// Handler whose fallback step this is, by its path. Empty: it is the step itself.
-	Fallback      string `protobuf:"bytes,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Fallback string `protobuf:"bytes,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// For an agent's call: whether it left the path of the recorded calls.
+	Diverged      bool `protobuf:"varint,10,opt,name=diverged,proto3" json:"diverged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -990,6 +992,13 @@ func (x *OperationIntended) GetFallback() string {
 		return x.Fallback
 	}
 	return ""
+}
+
+func (x *OperationIntended) GetDiverged() bool {
+	if x != nil {
+		return x.Diverged
+	}
+	return false
 }
 
 // AttemptFailed records an attempt without success.
@@ -1256,8 +1265,8 @@ type CompensationRecord struct {
 	StepPath string `protobuf:"bytes,7,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
 	// Step id.
 	StepId string `protobuf:"bytes,8,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
-	// Operation that is undone. Empty: the step is no single operation.
-	OperationId string `protobuf:"bytes,9,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// Ledger entry that is undone, as it stood when the step completed. Unset: the step is no single operation.
+	Operation *Operation `protobuf:"bytes,9,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Tool argument of the undo that carries the key. Empty: none.
 	IdempotencyArgument string `protobuf:"bytes,10,opt,name=idempotency_argument,json=idempotencyArgument,proto3" json:"idempotency_argument,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -1350,11 +1359,11 @@ func (x *CompensationRecord) GetStepId() string {
 	return ""
 }
 
-func (x *CompensationRecord) GetOperationId() string {
+func (x *CompensationRecord) GetOperation() *Operation {
 	if x != nil {
-		return x.OperationId
+		return x.Operation
 	}
-	return ""
+	return nil
 }
 
 func (x *CompensationRecord) GetIdempotencyArgument() string {
@@ -1622,7 +1631,9 @@ type StepWaiting struct {
 	// Handler whose retry is spent by this wait, by its path. Empty: none.
 	Handler string `protobuf:"bytes,9,opt,name=handler,proto3" json:"handler,omitempty"`
 	// The error that led here. Unset: none.
-	Problem       *Problem `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem *Problem `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Handler whose fallback step waits, by its path. Empty: it is the step itself.
+	Fallback      string `protobuf:"bytes,11,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1725,6 +1736,13 @@ func (x *StepWaiting) GetProblem() *Problem {
 		return x.Problem
 	}
 	return nil
+}
+
+func (x *StepWaiting) GetFallback() string {
+	if x != nil {
+		return x.Fallback
+	}
+	return ""
 }
 
 // StepFailed leaves a step that failed.
@@ -1974,7 +1992,9 @@ type TaskClaimed struct {
 	// SHA-256 of the claim token; the token itself is a secret and is not recorded.
 	TokenDigest []byte `protobuf:"bytes,3,opt,name=token_digest,json=tokenDigest,proto3" json:"token_digest,omitempty"`
 	// Worker that claims.
-	Worker        string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	Worker string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	// When this attempt of the task is over its time. Unset: never.
+	WakeTime      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wake_time,json=wakeTime,proto3" json:"wake_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2037,6 +2057,13 @@ func (x *TaskClaimed) GetWorker() string {
 	return ""
 }
 
+func (x *TaskClaimed) GetWakeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WakeTime
+	}
+	return nil
+}
+
 // TaskReleased ends a claim without a result.
 type TaskReleased struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2044,7 +2071,7 @@ type TaskReleased struct {
 	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
 	// Number of the claim.
 	Claim uint32 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
-	// Why: "released", "expired", "superseded", or "failed".
+	// Why: "released", "expired", "timeout", or "retry".
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2913,8 +2940,8 @@ type UndoSettled struct {
 	StepId string `protobuf:"bytes,2,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
 	// Undo operation.
 	OperationId string `protobuf:"bytes,3,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
-	// Operation that was undone. Empty: none.
-	UndoneOperationId string `protobuf:"bytes,4,opt,name=undone_operation_id,json=undoneOperationId,proto3" json:"undone_operation_id,omitempty"`
+	// Ledger entry that was undone, as it stood before. Unset: none.
+	Undone *Operation `protobuf:"bytes,4,opt,name=undone,proto3" json:"undone,omitempty"`
 	// Whether it was undone.
 	Succeeded bool `protobuf:"varint,5,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
 	// Output of the undo. Unset: null.
@@ -2976,11 +3003,11 @@ func (x *UndoSettled) GetOperationId() string {
 	return ""
 }
 
-func (x *UndoSettled) GetUndoneOperationId() string {
+func (x *UndoSettled) GetUndone() *Operation {
 	if x != nil {
-		return x.UndoneOperationId
+		return x.Undone
 	}
-	return ""
+	return nil
 }
 
 func (x *UndoSettled) GetSucceeded() bool {
@@ -3179,7 +3206,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06guards\x18\x05 \x03(\bR\x06guards\x12\x14\n" +
 	"\x05visit\x18\x06 \x01(\rR\x05visit\x122\n" +
 	"\x05phase\x18\a \x01(\x0e2\x1c.signalbox.workflow.v1.PhaseR\x05phase\x126\n" +
-	"\bdeadline\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\x91\x03\n" +
+	"\bdeadline\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xad\x03\n" +
 	"\x11OperationIntended\x12B\n" +
 	"\toperation\x18\x01 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12\x1b\n" +
 	"\tstep_path\x18\x02 \x01(\tR\bstepPath\x12\x17\n" +
@@ -3190,7 +3217,9 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\rundo_previous\x18\a \x01(\x04R\fundoPrevious\x12\x1d\n" +
 	"\n" +
 	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x1a\n" +
-	"\bfallback\x18\t \x01(\tR\bfallback\"\x83\x04\n" +
+	"\bfallback\x18\t \x01(\tR\bfallback\x12\x1a\n" +
+	"\bdiverged\x18\n" +
+	" \x01(\bR\bdiverged\"\x83\x04\n" +
 	"\rAttemptFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -3214,7 +3243,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\toperation\x18\x05 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12<\n" +
 	"\targuments\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\targuments\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
-	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xf3\x02\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\"\x90\x03\n" +
 	"\x12CompensationRecord\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -3223,8 +3252,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06effect\x18\x05 \x01(\x0e2\x1d.signalbox.workflow.v1.EffectR\x06effect\x12\x1a\n" +
 	"\bprevious\x18\x06 \x01(\x04R\bprevious\x12\x1b\n" +
 	"\tstep_path\x18\a \x01(\tR\bstepPath\x12\x17\n" +
-	"\astep_id\x18\b \x01(\tR\x06stepId\x12!\n" +
-	"\foperation_id\x18\t \x01(\tR\voperationId\x121\n" +
+	"\astep_id\x18\b \x01(\tR\x06stepId\x12>\n" +
+	"\toperation\x18\t \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x121\n" +
 	"\x14idempotency_argument\x18\n" +
 	" \x01(\tR\x13idempotencyArgument\"\x98\x01\n" +
 	"\fEmittedEvent\x12\x0e\n" +
@@ -3250,7 +3279,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"generation\x12!\n" +
 	"\fholds_effect\x18\f \x01(\bR\vholdsEffect\x12\x1d\n" +
 	"\n" +
-	"limits_run\x18\r \x01(\bR\tlimitsRun\"\xb9\x03\n" +
+	"limits_run\x18\r \x01(\bR\tlimitsRun\"\xd5\x03\n" +
 	"\vStepWaiting\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12=\n" +
@@ -3263,7 +3292,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x18\n" +
 	"\ahandler\x18\t \x01(\tR\ahandler\x128\n" +
 	"\aproblem\x18\n" +
-	" \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\x9c\x01\n" +
+	" \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
+	"\bfallback\x18\v \x01(\tR\bfallback\"\x9c\x01\n" +
 	"\n" +
 	"StepFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
@@ -3283,12 +3313,13 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\astep_id\x18\x03 \x01(\tR\x06stepId\x12\x12\n" +
 	"\x04goal\x18\x04 \x01(\tR\x04goal\x12<\n" +
 	"\targuments\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\targuments\x12?\n" +
-	"\rstep_deadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fstepDeadline\"{\n" +
+	"\rstep_deadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fstepDeadline\"\xb4\x01\n" +
 	"\vTaskClaimed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\rR\x05claim\x12!\n" +
 	"\ftoken_digest\x18\x03 \x01(\fR\vtokenDigest\x12\x16\n" +
-	"\x06worker\x18\x04 \x01(\tR\x06worker\"Y\n" +
+	"\x06worker\x18\x04 \x01(\tR\x06worker\x127\n" +
+	"\twake_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bwakeTime\"Y\n" +
 	"\fTaskReleased\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\rR\x05claim\x12\x16\n" +
@@ -3351,12 +3382,12 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04then\x18\x02 \x01(\tR\x04then\x128\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x128\n" +
-	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xa6\x02\n" +
+	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xb0\x02\n" +
 	"\vUndoSettled\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12!\n" +
-	"\foperation_id\x18\x03 \x01(\tR\voperationId\x12.\n" +
-	"\x13undone_operation_id\x18\x04 \x01(\tR\x11undoneOperationId\x12\x1c\n" +
+	"\foperation_id\x18\x03 \x01(\tR\voperationId\x128\n" +
+	"\x06undone\x18\x04 \x01(\v2 .signalbox.workflow.v1.OperationR\x06undone\x12\x1c\n" +
 	"\tsucceeded\x18\x05 \x01(\bR\tsucceeded\x126\n" +
 	"\x06output\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\".\n" +
@@ -3428,12 +3459,13 @@ var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(*Problem)(nil),               // 36: signalbox.workflow.v1.Problem
 	(ActivityStatus)(0),           // 37: signalbox.workflow.v1.ActivityStatus
 	(Effect)(0),                   // 38: signalbox.workflow.v1.Effect
-	(StepStatus)(0),               // 39: signalbox.workflow.v1.StepStatus
-	(*Evidence)(nil),              // 40: signalbox.workflow.v1.Evidence
-	(*TaskProgress)(nil),          // 41: signalbox.workflow.v1.TaskProgress
-	(EscalationKind)(0),           // 42: signalbox.workflow.v1.EscalationKind
-	(*LockHold)(nil),              // 43: signalbox.workflow.v1.LockHold
-	(Outcome)(0),                  // 44: signalbox.workflow.v1.Outcome
+	(*Operation)(nil),             // 39: signalbox.workflow.v1.Operation
+	(StepStatus)(0),               // 40: signalbox.workflow.v1.StepStatus
+	(*Evidence)(nil),              // 41: signalbox.workflow.v1.Evidence
+	(*TaskProgress)(nil),          // 42: signalbox.workflow.v1.TaskProgress
+	(EscalationKind)(0),           // 43: signalbox.workflow.v1.EscalationKind
+	(*LockHold)(nil),              // 44: signalbox.workflow.v1.LockHold
+	(Outcome)(0),                  // 45: signalbox.workflow.v1.Outcome
 }
 var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	31, // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
@@ -3483,44 +3515,47 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	36, // 44: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
 	32, // 45: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
 	38, // 46: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
-	32, // 47: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
-	39, // 48: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
-	32, // 49: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
-	8,  // 50: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
-	9,  // 51: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	36, // 52: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
-	37, // 53: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	31, // 54: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
-	31, // 55: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
-	36, // 56: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 57: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 58: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
-	40, // 59: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
-	41, // 60: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
-	32, // 61: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
-	31, // 62: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
-	0,  // 63: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
-	32, // 64: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
-	42, // 65: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	32, // 66: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
-	31, // 67: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
-	40, // 68: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	32, // 69: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	43, // 70: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	31, // 71: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	32, // 72: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	44, // 73: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	36, // 74: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	32, // 75: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	36, // 76: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	44, // 77: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	32, // 78: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	36, // 79: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	39, // 47: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
+	32, // 48: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
+	40, // 49: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
+	32, // 50: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
+	8,  // 51: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	9,  // 52: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	36, // 53: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
+	37, // 54: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	31, // 55: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
+	31, // 56: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
+	36, // 57: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 58: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 59: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
+	41, // 60: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
+	42, // 61: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
+	32, // 62: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
+	31, // 63: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
+	31, // 64: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
+	0,  // 65: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
+	32, // 66: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
+	43, // 67: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	32, // 68: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
+	31, // 69: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
+	41, // 70: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
+	32, // 71: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	44, // 72: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	31, // 73: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	32, // 74: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	45, // 75: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	36, // 76: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	39, // 77: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	32, // 78: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	36, // 79: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 80: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	32, // 81: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	36, // 82: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }

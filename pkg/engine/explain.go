@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// Wait is one thing that a run waits for.
+type Wait struct {
+	// StepPath is the step that waits; empty: the run or its state.
+	StepPath string
+	// What is waited for, in words.
+	What string
+	// Owner is who can end the wait.
+	Owner string
+	// Since when, and until when it ends by time (zero: never).
+	Since, Until time.Time
+	// Status is the kind, for programs.
+	Status workflowv1.ActivityStatus
+}
+
+// Explain tells what a run waits for. A run that has not ended always waits for something that has a name and an owner.
+func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
+	var waits []Wait
+	for _, h := range run.GetLocks() {
+		switch h.GetStatus() {
+		case workflowv1.LockStatus_LOCK_STATUS_WAITING:
+			waits = append(waits, Wait{What: fmt.Sprintf("lock %s (%s)", h.GetName(), h.GetKey()), Owner: "the lock's holder: signalbox lock list",
+				Since: stamp(h.GetSince()), Until: stamp(h.GetDeadline())})
+		case workflowv1.LockStatus_LOCK_STATUS_RELEASING:
+			waits = append(waits, Wait{What: fmt.Sprintf("the release of lock %s (%s) to be confirmed", h.GetName(), h.GetKey()), Owner: "lock service", Since: stamp(h.GetSince())})
+		}
+	}
+	for _, a := range run.GetActive() {
+		waits = append(waits, explainStep(def, run, a)...)
+	}
+	for _, p := range run.GetPendingDecisions() {
+		if activeByPath(run, p.GetStepPath()) == nil {
+			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: "people", Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
+		}
+	}
+	if len(waits) == 0 && run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
+		waits = append(waits, Wait{What: "its scheduler", Owner: "scheduler", Since: stamp(run.GetUpdateTime())})
+	}
+	return waits
+}
+
+func stamp(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.ActiveStep) []Wait {
+	w := Wait{StepPath: a.GetPath(), Since: stamp(a.GetSince()), Until: stamp(a.GetWakeTime()), Status: a.GetStatus()}
+	op := a.GetOperation()
+	tool := op.GetServer() + "/" + op.GetTool()
+	switch a.GetStatus() {
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT:
+		w.What, w.Owner = "a free slot of its tool server", serverOf(def, a)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CALLING:
+		w.What, w.Owner, w.Until = fmt.Sprintf("the answer of %s (attempt %d)", tool, op.GetAttempt()), "tool server "+op.GetServer(), stamp(op.GetDeadline())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
+		w.What, w.Owner = "its next attempt; the last failed: "+a.GetProblem().GetMessage(), "the clock"
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
+		w.What, w.Owner = "the time to ask whether "+tool+" happened", "the clock"
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PROBING:
+		w.What, w.Owner = "the probe that tells whether "+tool+" happened", "tool server "+op.GetProbe().GetServer()
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED:
+		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+": "+a.GetProblem().GetMessage(), people(def, a)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
+		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId(), people(def, a)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED:
+		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
+		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
+		w.What, w.Owner = "a moment", "the clock"
+	default:
+		w.What, w.Owner = "its scheduler", "scheduler"
+	}
+	if a.GetUndoSequence() != 0 {
+		w.What = "undoing " + a.GetStepId() + ": " + w.What
+	}
+	waits := []Wait{w}
+	for _, c := range a.GetTask().GetOpenCalls() {
+		waits = append(waits, explainCall(a, c))
+	}
+	return waits
+}
+
+func explainCall(a *workflowv1.ActiveStep, c *workflowv1.OpenOperation) Wait {
+	w := Wait{StepPath: a.GetPath(), Since: stamp(c.GetIntentTime()), Until: stamp(c.GetWakeTime()), Owner: "tool server " + c.GetServer()}
+	tool := c.GetServer() + "/" + c.GetTool()
+	switch {
+	case c.GetEscalationId() != "":
+		w.What, w.Owner = "a person's decision whether the agent's call of "+tool+" happened, escalation "+c.GetEscalationId(), "people"
+	case c.GetProbe() != nil:
+		w.What = "the probe that tells whether the agent's call of " + tool + " happened"
+	case inFlight(c):
+		w.What, w.Until = fmt.Sprintf("the answer to the agent's call of %s (attempt %d)", tool, c.GetAttempt()), stamp(c.GetDeadline())
+	default:
+		w.What, w.Owner = "the next attempt of the agent's call of "+tool, "the clock"
+	}
+	return w
+}
+
+func serverOf(def *workflow.Definition, a *workflowv1.ActiveStep) string {
+	if s, ok := def.Step(a.GetStepId()); ok && s.Tool != nil {
+		return "tool server " + s.Tool.Server
+	}
+	return "tool server"
+}
+
+func people(def *workflow.Definition, a *workflowv1.ActiveStep) string {
+	if s, ok := def.Step(a.GetStepId()); ok && s.Human != nil {
+		return strings.Join(s.Human.Roles, ", ")
+	}
+	return "people"
+}
+
+func worker(t *workflowv1.TaskProgress) string {
+	if t.GetWorker() == "" {
+		return t.GetAgent()
+	}
+	return t.GetAgent() + ", worker " + t.GetWorker()
+}
+
+// Summary is Explain in a sentence.
+func Summary(run *workflowv1.Run, waits []Wait) string {
+	switch {
+	case run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED && len(waits) == 0:
+		return "Ended: " + strings.ToLower(strings.TrimPrefix(run.GetOutcome().String(), "OUTCOME_")) + problemWords(run) + "."
+	case len(waits) == 0:
+		return "Waits for nothing."
+	}
+	s := fmt.Sprintf("In state %s, waits for %s (%s).", run.GetState(), waits[0].What, waits[0].Owner)
+	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_COMPENSATING {
+		s = fmt.Sprintf("Undoes what it did; waits for %s (%s).", waits[0].What, waits[0].Owner)
+	}
+	if n := len(waits) - 1; n > 0 {
+		s += fmt.Sprintf(" And for %d more.", n)
+	}
+	return s
+}
+
+func problemWords(run *workflowv1.Run) string {
+	if run.GetProblem() == nil {
+		return ""
+	}
+	return " (" + run.GetProblem().GetMessage() + ")"
+}

@@ -1,0 +1,366 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// failure is what is known of an error besides its problem.
+type failure struct {
+	// unknown: the attempt may have had its effect, but a repetition does no harm.
+	unknown bool
+	// retryAfter is what the tool server asks to wait.
+	retryAfter time.Duration
+	// retryAt is the earliest time of a retry.
+	retryAt time.Time
+	// noBudget: the tool server gets no more retries for now.
+	noBudget bool
+	// happened is the operation that had its effect although the step failed.
+	happened *workflowv1.OpenOperation
+}
+
+// choice is a handler with what it does now.
+type choice struct {
+	path    string
+	handler *workflow.Handler
+	retry   bool
+	wake    time.Time
+}
+
+// handlerScope is a list of handlers with the name of its scope in handler paths.
+type handlerScope struct {
+	name     string
+	handlers []*workflow.Handler
+}
+
+func (m *machine) scopesOf(s *workflow.Step) []handlerScope {
+	return []handlerScope{{"step", s.Handlers}, {"state", s.State.Handlers}, {"run", m.def.Handlers}}
+}
+
+func (m *machine) handlerByPath(s *workflow.Step, path string) *workflow.Handler {
+	name, index, _ := strings.Cut(path, "/")
+	i, err := strconv.Atoi(index)
+	for _, sc := range m.scopesOf(s) {
+		if sc.name == name && err == nil && i >= 0 && i < len(sc.handlers) {
+			return sc.handlers[i]
+		}
+	}
+	return nil
+}
+
+// failStep takes up an error of a step that has no attempt to record. It reports whether the step has a result nevertheless.
+func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) bool {
+	a := activeByPath(m.run, s.Path)
+	c := m.pick(s, a, p, f)
+	if c.retry {
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+			StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, WakeTime: m.at(c.wake),
+			Handler: c.path, Problem: p, StepDeadline: m.stepDeadline(s),
+		}}})
+		return false
+	}
+	return m.act(s, c, p, f)
+}
+
+// attemptOver records an attempt without success and takes up its error.
+func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+	status := workflowv1.OperationStatus_OPERATION_STATUS_FAILED
+	if f.unknown {
+		status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
+	}
+	c := m.pick(s, a, p, f)
+	e := &workflowv1.AttemptFailed{StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: status, Problem: p, Jitter: m.in.Jitter}
+	if f.unknown {
+		e.SettleTime = m.at(m.now)
+	}
+	if f.retryAfter > 0 {
+		e.RetryAfter = m.after(f.retryAfter)
+	}
+	if c.retry {
+		e.WakeTime, e.Handler, e.Next = m.at(c.wake), c.path, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
+	if c.retry || m.err != nil {
+		return
+	}
+	if f.unknown && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
+		// Retries with the key are spent and nobody knows: what is left is to ask the probe, or a person.
+		m.askAbout(s, a, openByID(activeByPath(m.run, a.GetPath()), op.GetId()))
+		return
+	}
+	if m.act(s, c, p, f) {
+		m.goOn(s)
+	}
+}
+
+// pick finds the handler of an error: innermost scope first, within a scope the first that matches. One without retry left and without
+// action passes the error outward.
+func (m *machine) pick(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
+	inFallback, _, _ := strings.Cut(a.GetFallback(), "/")
+	for _, sc := range m.scopesOf(s) {
+		if inFallback != "" {
+			// The error is one of the fallback itself: the handler that began it, and those inside, are spent.
+			if sc.name == inFallback {
+				inFallback = ""
+			}
+			continue
+		}
+		c, found := m.pickIn(sc, a, p, f)
+		if found {
+			return c
+		}
+	}
+	return choice{}
+}
+
+func (m *machine) pickIn(sc handlerScope, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) (choice, bool) {
+	for i, h := range sc.handlers {
+		if !m.matches(h, p, a) {
+			continue
+		}
+		c := choice{path: sc.name + "/" + strconv.Itoa(i), handler: h}
+		if spent := a.GetHandlerAttempts()[c.path]; h.Retry != nil && mayRetry(p, f) && spent+1 < h.Retry.MaxAttempts {
+			c.retry, c.wake = true, m.retryTime(h.Retry, spent+1, f)
+			return c, true
+		}
+		if h.Action.Kind == workflow.ActionNone || h.Action.Kind == workflow.ActionFallbackCached {
+			return choice{}, false
+		}
+		return c, true
+	}
+	return choice{}, false
+}
+
+// matches asks type and condition. "*" does not speak for unknown-outcome: only a handler that names it takes that from a person's hands.
+func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, a *workflowv1.ActiveStep) bool {
+	if !h.Matches(p.GetType()) || (h.Any && p.GetType() == errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME) {
+		return false
+	}
+	if h.When == nil {
+		return true
+	}
+	scope := m.scope()
+	scope.Error = errorInfo(p, int(a.GetOperation().GetAttempt()))
+	if op := a.GetOperation(); op != nil {
+		scope.Error.Effect = workflow.EffectName(op.GetEffect())
+	}
+	ok, err := h.When.EvalBool(scope)
+	return err == nil && ok
+}
+
+// mayRetry tells whether trying again can help and do no harm.
+func mayRetry(p *workflowv1.Problem, f failure) bool {
+	switch p.GetType() {
+	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
+		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE:
+		return false
+	}
+	if f.happened.GetEffect() > workflowv1.Effect_EFFECT_READ {
+		return false
+	}
+	return !f.noBudget
+}
+
+// retryTime is exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter"): uniform between nothing and the cap.
+func (m *machine) retryTime(r *workflow.Retry, failures uint32, f failure) time.Time {
+	ceiling := math.Min(float64(r.Max), float64(r.Initial)*math.Pow(r.Coefficient, float64(failures-1)))
+	if r.Jitter == workflowv1.Jitter_JITTER_FULL {
+		ceiling *= m.in.Jitter
+	}
+	at := m.now.Add(time.Duration(ceiling))
+	if r.HonorRetryAfter && f.retryAfter > 0 && m.now.Add(f.retryAfter).After(at) {
+		at = m.now.Add(f.retryAfter)
+	}
+	if f.retryAt.After(at) {
+		at = f.retryAt
+	}
+	return at
+}
+
+// act does what the chosen handler says. It reports whether the step has its result.
+func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failure) bool {
+	if c.handler == nil {
+		m.handled(c, p, "none", nil)
+		m.giveUp(s, p, f)
+		m.abandon(p)
+		return false
+	}
+	act := c.handler.Action
+	switch act.Kind {
+	case workflow.ActionFallbackOutput:
+		return m.fallbackOutput(s, c, p)
+	case workflow.ActionFallbackStep:
+		m.handled(c, p, "fallback", nil)
+		return m.beginFallback(s, c, p)
+	case workflow.ActionSkip:
+		m.handled(c, p, "skip", nil)
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, generation: m.lastGeneration(s)})
+		return m.err == nil
+	case workflow.ActionTransition:
+		m.handled(c, p, "transition", nil)
+		m.giveUp(s, p, f)
+		m.enterState(m.def.States[act.Transition], &workflowv1.StateEntered{})
+	case workflow.ActionEscalate:
+		return m.escalate(s, c, p, f)
+	case workflow.ActionCompensate:
+		m.handled(c, p, "compensate", nil)
+		m.giveUp(s, p, f)
+		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
+	case workflow.ActionFail:
+		m.handled(c, p, "fail", nil)
+		m.giveUp(s, p, f)
+		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
+	}
+	return false
+}
+
+func (m *machine) handled(c choice, p *workflowv1.Problem, action string, ev *workflowv1.Evidence) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_ErrorHandled{ErrorHandled: &workflowv1.ErrorHandled{
+		Problem: p, Handler: c.path, Action: action, Evidence: ev,
+	}}})
+}
+
+// giveUp leaves a failed step. A step whose operation had its effect nevertheless keeps that effect on record, and what undoes it.
+func (m *machine) giveUp(s *workflow.Step, p *workflowv1.Problem, f failure) {
+	if f.happened.GetEffect() > workflowv1.Effect_EFFECT_READ {
+		m.completeStep(s, completion{
+			status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: p.GetDetail(), operation: f.happened, generation: f.happened.GetGeneration(), problem: p, holds: true,
+		})
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepFailed{StepFailed: &workflowv1.StepFailed{
+		StepPath: s.Path, StepId: s.ID, Problem: p, Generation: m.lastGeneration(s),
+	}}})
+}
+
+// lastGeneration is that of the operation which the step had last.
+func (m *machine) lastGeneration(s *workflow.Step) uint32 { return m.generation(s) - 1 }
+
+func (m *machine) fallbackOutput(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
+	scope := m.scope()
+	scope.Error = errorInfo(p, 0)
+	out, err := c.handler.Action.FallbackOutput.EvalJSON(scope)
+	if err == nil && !m.checkOutput(s, out) {
+		err = fmt.Errorf("%s", m.outputProblem(s, out))
+	}
+	if err != nil {
+		broken := m.invalid(s, "fallback.output", err)
+		m.handled(choice{}, broken, "none", nil)
+		m.giveUp(s, broken, failure{})
+		m.abandon(broken)
+		return false
+	}
+	m.handled(c, p, "fallback", nil)
+	m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: out, problem: p, generation: m.lastGeneration(s)})
+	return m.err == nil
+}
+
+// beginFallback runs the handler's step in place of the failed one.
+func (m *machine) beginFallback(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT, Problem: p, Fallback: c.path, StepDeadline: m.stepDeadline(s),
+	}}})
+	if m.err != nil {
+		return false
+	}
+	return m.beginWork(s, c.handler.Action.FallbackStep, c.path)
+}
+
+// escalate hands the error to a person: in the target state's gate, or in place; or it notes the limitation and goes on.
+func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem, f failure) bool {
+	esc := c.handler.Action.Escalate
+	ev := m.evidence(s, esc.Code, p)
+	switch {
+	case esc.Continue:
+		m.handled(c, p, "escalate", ev)
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true, generation: m.lastGeneration(s)})
+		return m.err == nil
+	case esc.To != "":
+		m.handled(c, p, "escalate", ev)
+		m.giveUp(s, p, f)
+		m.enterState(m.def.States[esc.To], &workflowv1.StateEntered{})
+	default:
+		m.handled(c, p, "escalate", nil)
+		m.askInPlace(s, ev)
+	}
+	return false
+}
+
+func (m *machine) evidence(s *workflow.Step, code string, p *workflowv1.Problem) *workflowv1.Evidence {
+	op := activeByPath(m.run, s.Path).GetOperation()
+	return &workflowv1.Evidence{Code: code, Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()}
+}
+
+// failState takes up an error of the state itself: a guard, its deadline, a lock, the visit limit. Only actions that need no step apply.
+func (m *machine) failState(p *workflowv1.Problem) {
+	scopes := []handlerScope{{"run", m.def.Handlers}}
+	if st := m.def.States[m.run.GetState()]; st != nil {
+		scopes = append([]handlerScope{{"state", st.Handlers}}, scopes...)
+	}
+	for _, sc := range scopes {
+		for i, h := range sc.handlers {
+			if !m.matches(h, p, nil) {
+				continue
+			}
+			if m.actOnState(choice{path: sc.name + "/" + strconv.Itoa(i), handler: h}, p) {
+				return
+			}
+			break
+		}
+	}
+	m.handled(choice{}, p, "none", nil)
+	m.dropSteps(p)
+	m.abandon(p)
+}
+
+func (m *machine) actOnState(c choice, p *workflowv1.Problem) bool {
+	act := c.handler.Action
+	switch {
+	case act.Kind == workflow.ActionTransition:
+		m.handled(c, p, "transition", nil)
+		m.dropSteps(p)
+		m.enterState(m.def.States[act.Transition], &workflowv1.StateEntered{})
+	case act.Kind == workflow.ActionEscalate && act.Escalate.To != "":
+		m.handled(c, p, "escalate", &workflowv1.Evidence{Code: act.Escalate.Code, Problem: p})
+		m.dropSteps(p)
+		m.enterState(m.def.States[act.Escalate.To], &workflowv1.StateEntered{})
+	case act.Kind == workflow.ActionCompensate:
+		m.handled(c, p, "compensate", nil)
+		m.dropSteps(p)
+		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
+	case act.Kind == workflow.ActionFail:
+		m.handled(c, p, "fail", nil)
+		m.dropSteps(p)
+		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
+	default:
+		return false
+	}
+	return true
+}
+
+// dropSteps leaves all open steps; none of their operations is unsettled any more.
+func (m *machine) dropSteps(p *workflowv1.Problem) {
+	m.withdrawTasks()
+	m.closeDecisions("cancelled", func(d *workflowv1.PendingDecision) bool {
+		return d.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED
+	})
+	for _, a := range append([]*workflowv1.ActiveStep(nil), m.run.GetActive()...) {
+		if s, ok := m.def.Step(a.GetStepId()); ok && m.err == nil {
+			m.giveUp(s, p, failure{})
+		}
+	}
+}
+
+// abandon ends the run with an error that nobody handled: what it completed is undone first.
+func (m *machine) abandon(p *workflowv1.Problem) {
+	if m.err == nil {
+		m.startCompensation("", "", workflowv1.Outcome_OUTCOME_FAILED, p)
+	}
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+// stepCompleted gives a step its result, and the run what is needed to undo it.
+func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
+	r := f.Run
+	rec := &workflowv1.StepRecord{Status: e.GetStatus(), Generation: e.GetGeneration(), Problem: e.GetProblem()}
+	if e.GetOutput() != nil {
+		rec.OutputSequence = seq
+	}
+	if e.GetReusedSequence() != 0 {
+		rec.OutputSequence = e.GetReusedSequence()
+	}
+	op := f.stepOperation(e)
+	if e.GetHoldsEffect() {
+		rec.HoldsEffect = true
+		if op != nil {
+			rec.IdempotencyKey, rec.ArgumentsDigest = op.GetIdempotencyKey(), op.GetArgumentsDigest()
+		} else if old := r.GetSteps()[e.GetStepId()]; old != nil {
+			rec.IdempotencyKey, rec.ArgumentsDigest = old.GetIdempotencyKey(), old.GetArgumentsDigest()
+		}
+	}
+	if op != nil && e.GetOutput() != nil && op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
+		op.Status = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED
+		op.Problem = nil
+		f.ledger(e.GetStepPath(), op, seq).OutputSequence = seq
+	}
+	if r.Steps == nil {
+		r.Steps = map[string]*workflowv1.StepRecord{}
+	}
+	r.Steps[e.GetStepId()] = rec
+	r.Counters.Steps++
+	r.Limited = r.GetLimited() || e.GetLimitsRun()
+	if e.GetCompensation() != nil {
+		f.pushUndo(e.GetCompensation().GetScope(), seq)
+	}
+	f.close(e.GetStepPath())
+}
+
+// stepOperation is the operation that gave the step's result, if one did.
+func (f *Fold) stepOperation(e *workflowv1.StepCompleted) *workflowv1.OpenOperation {
+	a := f.active(e.GetStepPath())
+	if a == nil || e.GetOperationId() == "" || a.GetOperation().GetId() != e.GetOperationId() {
+		return nil
+	}
+	return a.GetOperation()
+}
+
+func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp) {
+	a := f.open(e.GetStepPath(), e.GetStepId(), now)
+	if e.GetStepDeadline() != nil {
+		a.Deadline = e.GetStepDeadline()
+	}
+	if e.GetUndoSequence() != 0 && a.GetUndoSequence() == 0 {
+		f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope())
+	}
+	if e.GetHandler() != "" {
+		spend(a, e.GetHandler())
+		f.Run.Counters.Retries++
+	}
+	if e.GetProblem() != nil {
+		a.Problem = e.GetProblem()
+	}
+	if e.GetFallback() != "" && a.GetFallback() == "" {
+		// The fallback begins afresh: the operation of the step itself is over.
+		a.Fallback, a.Operation = e.GetFallback(), nil
+	}
+	a.Status, a.Since, a.WakeTime = e.GetStatus(), now, e.GetWakeTime()
+}
+
+func (f *Fold) stepFailed(e *workflowv1.StepFailed, seq uint64) {
+	r := f.Run
+	if a := f.active(e.GetStepPath()); a != nil {
+		for _, op := range openOperations(a) {
+			if op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
+				op.Status, op.Problem = workflowv1.OperationStatus_OPERATION_STATUS_FAILED, e.GetProblem()
+				f.ledger(a.GetPath(), op, seq)
+			}
+		}
+	}
+	rec := &workflowv1.StepRecord{Status: workflowv1.StepStatus_STEP_STATUS_FAILED, Generation: e.GetGeneration(), Problem: e.GetProblem()}
+	if old := r.GetSteps()[e.GetStepId()]; old.GetHoldsEffect() {
+		// An effect of an earlier visit still stands: failing to enter the step again does not undo it.
+		rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest = true, old.GetIdempotencyKey(), old.GetArgumentsDigest()
+		rec.OutputSequence = old.GetOutputSequence()
+	}
+	if r.Steps == nil {
+		r.Steps = map[string]*workflowv1.StepRecord{}
+	}
+	r.Steps[e.GetStepId()] = rec
+	f.close(e.GetStepPath())
+}
+
+func (f *Fold) taskOffered(e *workflowv1.TaskOffered, seq uint64, now *timestamppb.Timestamp) {
+	a := f.open(e.GetStepPath(), e.GetStepId(), now)
+	if e.GetStepDeadline() != nil {
+		a.Deadline = e.GetStepDeadline()
+	}
+	t := clone(e.GetTask())
+	t.OfferSequence = seq
+	a.Task, a.WakeTime = t, nil
+	a.Status, a.Since = workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED, now
+}
+
+func (f *Fold) taskClaimed(e *workflowv1.TaskClaimed, now *timestamppb.Timestamp) {
+	a := f.active(e.GetStepPath())
+	if a.GetTask() == nil {
+		return
+	}
+	t := a.GetTask()
+	t.Claims, t.TokenDigest, t.Worker, t.Diverged = e.GetClaim(), e.GetTokenDigest(), e.GetWorker(), false
+	a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED, now, e.GetWakeTime()
+}
+
+func (f *Fold) taskReleased(e *workflowv1.TaskReleased, now *timestamppb.Timestamp) {
+	a := f.active(e.GetStepPath())
+	if a.GetTask() == nil {
+		return
+	}
+	a.Task.TokenDigest, a.Task.Worker = nil, ""
+	a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED, now, nil
+}
+
+func (f *Fold) compensationStarted(e *workflowv1.CompensationStarted, now *timestamppb.Timestamp) {
+	f.Run.Status = workflowv1.RunStatus_RUN_STATUS_COMPENSATING
+	f.Run.Compensation = &workflowv1.CompensationProgress{Scope: e.GetScope(), Then: e.GetThen(), Outcome: e.GetOutcome(), Since: now}
+	if e.GetProblem() != nil {
+		f.Run.Problem = e.GetProblem()
+	}
+}
+
+// undoSettled ends the undo of one step. What it was the undo of stands in the ledger from then on as undone or not.
+func (f *Fold) undoSettled(e *workflowv1.UndoSettled, seq uint64) {
+	r := f.Run
+	if a := f.active(e.GetStepPath()); a != nil && a.GetOperation() != nil {
+		op := a.GetOperation()
+		if e.GetSucceeded() && op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
+			op.Status = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED
+			f.ledger(a.GetPath(), op, seq).OutputSequence = seq
+		}
+	}
+	status := workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATED
+	if !e.GetSucceeded() {
+		status = workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATION_FAILED
+	}
+	if e.GetUndone() != nil {
+		row := clone(e.GetUndone())
+		row.Status, row.UpdateSequence = status, seq
+		f.Operations[row.Id] = row
+	}
+	if e.GetSucceeded() {
+		r.Counters.Compensated++
+	} else {
+		r.Counters.CompensationFailed++
+		if r.GetCompensation() != nil {
+			r.Compensation.Failed++
+		}
+	}
+	if rec := r.GetSteps()[e.GetStepId()]; rec != nil && e.GetSucceeded() {
+		rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
+		rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest = false, "", nil
+	}
+	f.close(e.GetStepPath())
+}
+
+func (f *Fold) pushUndo(scope string, seq uint64) {
+	if f.Run.Undo == nil {
+		f.Run.Undo = map[string]*workflowv1.UndoStack{}
+	}
+	s := f.Run.Undo[scope]
+	if s == nil {
+		s = &workflowv1.UndoStack{}
+		f.Run.Undo[scope] = s
+	}
+	s.Top, s.Count = seq, s.GetCount()+1
+}
+
+// popUndo takes the record that an activity undoes off its scope's chain, so that it is undone at most once.
+func (f *Fold) popUndo(a *workflowv1.ActiveStep, seq, previous uint64, scope string) {
+	a.UndoSequence = seq
+	s := f.Run.GetUndo()[scope]
+	if s == nil || s.GetTop() != seq {
+		return
+	}
+	s.Top, s.Count = previous, s.GetCount()-1
+	if s.GetTop() == 0 {
+		delete(f.Run.Undo, scope)
+	}
+}
+
+// active returns the open step of a path, or nil.
+func (f *Fold) active(path string) *workflowv1.ActiveStep { return activeByPath(f.Run, path) }
+
+// open returns the open step of a path, which it begins when there is none.
+func (f *Fold) open(path, id string, now *timestamppb.Timestamp) *workflowv1.ActiveStep {
+	if a := f.active(path); a != nil {
+		return a
+	}
+	a := &workflowv1.ActiveStep{Path: path, StepId: id, Since: now}
+	f.Run.Active = append(f.Run.Active, a)
+	return a
+}
+
+func (f *Fold) close(path string) {
+	f.Run.Active = slices.DeleteFunc(f.Run.GetActive(), func(a *workflowv1.ActiveStep) bool { return a.GetPath() == path })
+}
+
+func spend(a *workflowv1.ActiveStep, handler string) {
+	if a.HandlerAttempts == nil {
+		a.HandlerAttempts = map[string]uint32{}
+	}
+	a.HandlerAttempts[handler]++
+}

@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"slices"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// inputSequence is the event that holds the run's input.
+const inputSequence = 1
+
+// Needs names the earlier events that Next may read for any input: the input, the outputs that expressions read, the arguments of open
+// operations, the questions that are open, and the newest compensation record of each scope. Sorted, without repetition.
+func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
+	if run == nil {
+		return nil
+	}
+	seqs := []uint64{inputSequence}
+	for _, id := range def.Reads {
+		if s := run.GetSteps()[id].GetOutputSequence(); s != 0 {
+			seqs = append(seqs, s)
+		}
+	}
+	for _, a := range run.GetActive() {
+		if s := a.GetUndoSequence(); s != 0 {
+			seqs = append(seqs, s)
+		}
+		if s := a.GetTask().GetOfferSequence(); s != 0 {
+			seqs = append(seqs, s)
+		}
+		for _, op := range openOperations(a) {
+			if s := op.GetArgumentsSequence(); s != 0 {
+				seqs = append(seqs, s)
+			}
+		}
+	}
+	for _, p := range run.GetPendingDecisions() {
+		seqs = append(seqs, p.GetSequence())
+	}
+	for _, s := range run.GetUndo() {
+		seqs = append(seqs, s.GetTop())
+	}
+	slices.Sort(seqs)
+	return slices.Compact(seqs)
+}

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// beginStep begins a step and reports whether it has its result already, so that the next one can begin.
+func (m *machine) beginStep(s *workflow.Step) bool {
+	if s.If != nil {
+		ok, err := s.If.EvalBool(m.scope())
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "if", err), failure{})
+		}
+		if !ok {
+			m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, generation: m.generation(s)})
+			return m.err == nil
+		}
+	}
+	return m.beginWork(s, s, "")
+}
+
+// beginWork does what a step is: the step's own work, or with a fallback that of the handler's step in its place. It reports whether
+// the step has its result.
+func (m *machine) beginWork(s, work *workflow.Step, fallback string) bool {
+	switch {
+	case work.Tool != nil:
+		return m.beginTool(s, work.Tool, fallback)
+	case work.Agent != nil:
+		return m.offerTask(s, work)
+	case work.Human != nil:
+		return m.openGate(s, work.Human)
+	case work.Wait != nil:
+		return m.beginWait(s, work.Wait)
+	case work.Set != nil:
+		return m.setValues(s, work.Set)
+	case work.Emit != nil:
+		return m.emitEvent(s, work.Emit)
+	}
+	return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, "this kind of step is not known to this version", nil), failure{})
+}
+
+// generation is the one that a new operation of the step gets.
+func (m *machine) generation(s *workflow.Step) uint32 {
+	return max(m.run.GetSteps()[s.ID].GetGeneration(), activeByPath(m.run, s.Path).GetOperation().GetGeneration()) + 1
+}
+
+// completion is a step's result on its way into the history.
+type completion struct {
+	status     workflowv1.StepStatus
+	output     json.RawMessage
+	operation  *workflowv1.OpenOperation
+	arguments  json.RawMessage
+	generation uint32
+	event      *workflowv1.EmittedEvent
+	problem    *workflowv1.Problem
+	reused     uint64
+	holds      bool
+	limits     bool
+}
+
+// completeStep records a step's result together with what is needed to undo it.
+func (m *machine) completeStep(s *workflow.Step, c completion) {
+	e := &workflowv1.StepCompleted{
+		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: c.operation.GetId(),
+		Attempt: c.operation.GetAttempt(), Event: c.event, Problem: c.problem, ReusedSequence: c.reused,
+		Generation: c.generation, HoldsEffect: c.holds, LimitsRun: c.limits,
+	}
+	if c.status == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED && c.reused == 0 && s.Compensate != nil && s.Compensate.Tool != nil {
+		rec, err := m.compensationRecord(s, c)
+		if err != nil {
+			m.err = err
+			return
+		}
+		e.Compensation = rec
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepCompleted{StepCompleted: e}})
+}
+
+// succeedStep completes a step with an output that is first checked against its schema, and goes on.
+func (m *machine) succeedStep(s *workflow.Step, c completion) {
+	if !m.checkOutput(s, c.output) {
+		m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, m.outputProblem(s, c.output), c.output), failure{happened: c.operation})
+		return
+	}
+	c.status = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED
+	m.completeStep(s, c)
+	m.goOn(s)
+}
+
+// goOn begins what follows a step that has its result.
+func (m *machine) goOn(s *workflow.Step) {
+	if m.err == nil && !m.ending() {
+		m.runFrom(s.State, s.Index+1)
+	}
+}
+
+func (m *machine) checkOutput(s *workflow.Step, output json.RawMessage) bool {
+	return s.Output == nil || s.Output.Validate(nullable(output)) == nil
+}
+
+func (m *machine) outputProblem(s *workflow.Step, output json.RawMessage) string {
+	return fmt.Sprintf("output of step %s does not fit its schema: %v", s.ID, s.Output.Validate(nullable(output)))
+}
+
+func nullable(v json.RawMessage) json.RawMessage {
+	if len(bytes.TrimSpace(v)) == 0 {
+		return json.RawMessage("null")
+	}
+	return v
+}
+
+func (m *machine) beginWait(s *workflow.Step, w *workflow.WaitStep) bool {
+	until := m.now.Add(w.Duration)
+	if w.Until != nil {
+		t, err := w.Until.EvalTime(m.scope())
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "wait.until", err), failure{})
+		}
+		until = t
+	}
+	if !until.After(m.now) {
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: m.generation(s)})
+		return m.err == nil
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME, WakeTime: m.at(until), StepDeadline: m.after(s.Timeout),
+	}}})
+	return false
+}
+
+func (m *machine) setValues(s *workflow.Step, set *workflow.SetStep) bool {
+	fields := map[string]json.RawMessage{}
+	scope := m.scope()
+	for _, v := range set.Values {
+		out, err := v.Expr.EvalJSON(scope)
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "set."+v.Name, err), failure{})
+		}
+		fields[v.Name] = out
+	}
+	out, err := json.Marshal(fields)
+	if err != nil {
+		return m.failStep(s, m.invalid(s, "set", err), failure{})
+	}
+	return m.complete(s, completion{output: out, generation: m.generation(s)})
+}
+
+// complete is succeedStep for a step that needs no waiting: it reports whether the next may begin.
+func (m *machine) complete(s *workflow.Step, c completion) bool {
+	if !m.checkOutput(s, c.output) {
+		return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, m.outputProblem(s, c.output), c.output), failure{})
+	}
+	c.status = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED
+	m.completeStep(s, c)
+	return m.err == nil
+}
+
+// emitEvent publishes through the outbox: the event is in the same commit as the step's result.
+func (m *machine) emitEvent(s *workflow.Step, e *workflow.EmitEvent) bool {
+	scope := m.scope()
+	gen := m.generation(s)
+	ev := &workflowv1.EmittedEvent{Id: m.key(s.Path, gen), Type: e.Type, Source: e.Source}
+	if e.Subject != nil {
+		v, err := e.Subject.EvalJSON(scope)
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "emit.subject", err), failure{})
+		}
+		ev.Subject = textOf(v)
+	}
+	if e.Data != nil {
+		v, err := e.Data.EvalJSON(scope)
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "emit.data", err), failure{})
+		}
+		ev.Data = inline(v)
+	}
+	return m.complete(s, completion{event: ev, generation: gen})
+}
+
+// textOf is a JSON string's text, or any other value's JSON.
+func textOf(v json.RawMessage) string {
+	var s string
+	if json.Unmarshal(v, &s) == nil {
+		return s
+	}
+	return string(v)
+}
+
+// invalid is the error of an expression that had no value.
+func (m *machine) invalid(s *workflow.Step, field string, err error) *workflowv1.Problem {
+	return problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, field+": "+err.Error(), nil)
+}
+
+// key is the idempotency key of an operation.
+func (m *machine) key(path string, generation uint32) string {
+	return fmt.Sprintf("%s/%s/%d", m.run.GetId(), path, generation)
+}
+
+func operationID(path string, generation uint32) string { return fmt.Sprintf("%s/%d", path, generation) }
+
+// defaultAttemptTimeout bounds an attempt whose step says nothing.
+const defaultAttemptTimeout = 60 * time.Second

@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// NextWake is when the run needs a Tick; the zero time: not by itself.
+func NextWake(run *workflowv1.Run) time.Time {
+	var wake time.Time
+	take := func(t *timestamppb.Timestamp) {
+		if t != nil && (wake.IsZero() || t.AsTime().Before(wake)) {
+			wake = t.AsTime()
+		}
+	}
+	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
+		return wake
+	}
+	busy := unsettledOperations(run)
+	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !busy {
+		if run.GetCancel() == nil {
+			take(run.GetDeadline())
+		}
+		take(run.GetStateDeadline())
+	}
+	for _, h := range run.GetLocks() {
+		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING || !busy {
+			take(h.GetDeadline())
+		}
+	}
+	for _, a := range run.GetActive() {
+		take(a.GetWakeTime())
+		if !busy && a.GetUndoSequence() == 0 {
+			take(a.GetDeadline())
+		}
+		for _, c := range a.GetTask().GetOpenCalls() {
+			take(c.GetWakeTime())
+		}
+	}
+	return wake
+}
+
+// unsettledOperations reports whether nobody knows yet if some operation had its effect. While that is so, what is over its time waits:
+// undo begins when every operation is settled, and attempts have their own, shorter time.
+func unsettledOperations(run *workflowv1.Run) bool {
+	for _, a := range run.GetActive() {
+		if slices.ContainsFunc(openOperations(a), unsettled) {
+			return true
+		}
+	}
+	return false
+}
+
+func due(t *timestamppb.Timestamp, now time.Time) bool { return t != nil && !t.AsTime().After(now) }
+
+// tick wakes what waits for its time, and ends what is over it.
+func (m *machine) tick() {
+	if m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
+		return
+	}
+	for _, path := range activePaths(m.run) {
+		if m.err != nil {
+			return
+		}
+		if a := activeByPath(m.run, path); a != nil {
+			m.wakeStep(a)
+		}
+	}
+	if m.err == nil && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !unsettledOperations(m.run) && !m.ending() {
+		m.overdue()
+	}
+}
+
+func activePaths(run *workflowv1.Run) []string {
+	var paths []string
+	for _, a := range run.GetActive() {
+		paths = append(paths, a.GetPath())
+	}
+	return paths
+}
+
+func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok {
+		return
+	}
+	path := a.GetPath()
+	for _, id := range dueCalls(a, m.now) {
+		if a = activeByPath(m.run, path); a != nil && m.err == nil {
+			m.wakeOperation(s, a, openByID(a, id))
+		}
+	}
+	a = activeByPath(m.run, path)
+	if !due(a.GetWakeTime(), m.now) {
+		return
+	}
+	switch a.GetStatus() {
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
+		if m.ending() && a.GetUndoSequence() == 0 && !slices.ContainsFunc(openOperations(a), func(o *workflowv1.OpenOperation) bool {
+			return o.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
+		}) {
+			return
+		}
+		m.again(a)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
+		m.wakeOperation(s, a, a.GetOperation())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: m.generation(s)})
+		m.goOn(s)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
+		m.decisionOverdue(s, a)
+	}
+}
+
+func dueCalls(a *workflowv1.ActiveStep, now time.Time) []string {
+	var ids []string
+	for _, c := range a.GetTask().GetOpenCalls() {
+		if due(c.GetWakeTime(), now) {
+			ids = append(ids, c.GetId())
+		}
+	}
+	return ids
+}
+
+// wakeOperation does what an operation has been waiting to do: ask its probe, or go out again.
+func (m *machine) wakeOperation(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+	switch {
+	case op == nil || m.err != nil:
+	case op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && !harmless(op):
+		m.askAbout(s, a, op)
+	case op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
+		m.askAbout(s, a, op)
+	case op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		m.callAgain(s, a, op)
+	default:
+		m.again(a)
+	}
+}
+
+func (m *machine) decisionOverdue(s *workflow.Step, a *workflowv1.ActiveStep) {
+	id := a.GetEscalationId()
+	m.closeDecisions("overdue", func(p *workflowv1.PendingDecision) bool { return p.GetEscalationId() == id })
+	p := problem(errorsv1.ErrorType_ERROR_TYPE_DECISION_OVERDUE, s.Path, "nobody decided in time", nil)
+	if m.err == nil && m.failStep(s, p, failure{}) {
+		m.goOn(s)
+	}
+}
+
+// overdue ends what is over its time: a lock's wait or hold, a step, the state. The run's own deadline is part of ending.
+func (m *machine) overdue() {
+	for _, h := range m.run.GetLocks() {
+		if due(h.GetDeadline(), m.now) {
+			what := "held longer than it may be"
+			if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
+				what = "not granted in time"
+			}
+			m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, "", fmt.Sprintf("lock %s (%s) was %s", h.GetName(), h.GetKey(), what), nil))
+			return
+		}
+	}
+	for _, a := range m.run.GetActive() {
+		if s, ok := m.def.Step(a.GetStepId()); ok && due(a.GetDeadline(), m.now) {
+			m.closeStepWaits(a)
+			p := problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path, fmt.Sprintf("step %s took longer than %s", s.ID, s.Timeout), nil)
+			if m.failStep(s, p, failure{noBudget: true}) {
+				m.goOn(s)
+			}
+			return
+		}
+	}
+	if due(m.run.GetStateDeadline(), m.now) {
+		m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", fmt.Sprintf("state %s took longer than it may", m.run.GetState()), nil))
+	}
+}
+
+// closeStepWaits takes back what a step asked of people and agents.
+func (m *machine) closeStepWaits(a *workflowv1.ActiveStep) {
+	id := a.GetEscalationId()
+	if id != "" {
+		m.closeDecisions("overdue", func(p *workflowv1.PendingDecision) bool { return p.GetEscalationId() == id })
+	}
+	if t := a.GetTask(); t != nil {
+		m.command(WithdrawTask{TaskID: t.GetId()})
+	}
+}
+
+// ending reports whether the run is to end early, so that it begins nothing new.
+func (m *machine) ending() bool {
+	return m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && (m.run.GetCancel() != nil || due(m.run.GetDeadline(), m.now))
+}
+
+// settleEnding undoes and ends a run that is to end early, once every operation is settled.
+func (m *machine) settleEnding() {
+	if m.err != nil || !m.ending() || unsettledOperations(m.run) {
+		return
+	}
+	outcome := workflowv1.Outcome_OUTCOME_CANCELLED
+	p := problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run was cancelled: "+m.run.GetCancel().GetReason(), nil)
+	if m.run.GetCancel() == nil {
+		outcome = workflowv1.Outcome_OUTCOME_TIMED_OUT
+		p = problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run took longer than its deadline", nil)
+	}
+	m.dropSteps(p)
+	m.startCompensation("", "", outcome, p)
+}
+
+func (m *machine) cancel(c Cancel) {
+	if m.run.GetCancel() != nil {
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CancelRequested{CancelRequested: &workflowv1.CancelRequested{
+		Reason: c.Reason, RequestedBy: c.RequestedBy,
+	}}})
+}
+
+func (m *machine) signal(s Signal) {
+	if s.RequestID != "" && slices.Contains(m.run.GetRecentSignals(), s.RequestID) {
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_SignalReceived{SignalReceived: &workflowv1.SignalReceived{
+		Name: s.Name, Value: inline(s.Value), RequestId: s.RequestID, SentBy: s.SentBy,
+	}}})
+}

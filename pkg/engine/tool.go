@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// beginTool resolves a tool call and makes its intent durable, unless an earlier visit's effect answers, or no slot is free.
+func (m *machine) beginTool(s *workflow.Step, call *workflow.ToolCall, fallback string) bool {
+	scope := m.scope()
+	args, err := call.Arguments.EvalJSON(scope)
+	if err != nil {
+		return m.failStep(s, m.invalid(s, "tool.arguments", err), failure{})
+	}
+	if p := m.checkArguments(s, call, args); p != nil {
+		return m.failStep(s, p, failure{})
+	}
+	gen, path := m.generation(s), s.Path
+	if fallback != "" {
+		path += "~fallback"
+	}
+	key := m.key(path, gen)
+	if call.Key != nil {
+		if key, err = call.Key.EvalString(scope); err != nil {
+			return m.failStep(s, m.invalid(s, "tool.idempotency_key", err), failure{})
+		}
+	}
+	sum := digest(args)
+	if rec := m.run.GetSteps()[s.ID]; fallback == "" && rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
+		return m.reuse(s, rec, sum)
+	}
+	adm := m.gate.Admit(call.Server, call.Tool, call.Breaker, s.Path)
+	switch adm.Verdict {
+	case Busy:
+		m.waitForSlot(s, fallback)
+		return false
+	case BreakerOpen:
+		return m.failStep(s, circuitOpen(s.Path, call.Server, adm), failure{retryAt: adm.Until})
+	}
+	op := &workflowv1.OpenOperation{
+		Id: operationID(path, gen), Attempt: 1, Incarnation: adm.Incarnation, Server: call.Server, Tool: call.Tool, Effect: call.Effect,
+		IdempotencyKey: key, IdempotencyArgument: call.IdempotencyArgument, IntentTime: m.at(m.now), Deadline: m.attemptDeadline(s),
+		Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP, Generation: gen, ArgumentsDigest: sum,
+	}
+	m.intend(&workflowv1.OperationIntended{Operation: op, StepPath: s.Path, StepId: s.ID, Arguments: inline(args), StepDeadline: m.stepDeadline(s), Fallback: fallback})
+	return false
+}
+
+func circuitOpen(path, server string, adm Admission) *workflowv1.Problem {
+	return problem(errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN, path,
+		fmt.Sprintf("the breaker of tool server %s is open until %s", server, adm.Until.UTC().Format(time.RFC3339)), nil)
+}
+
+// checkArguments refuses a call that the tool's own schema would refuse, before it is made. The idempotency argument is the gateway's to add.
+func (m *machine) checkArguments(s *workflow.Step, call *workflow.ToolCall, args json.RawMessage) *workflowv1.Problem {
+	if call.InputSchema == nil || call.IdempotencyArgument != "" {
+		return nil
+	}
+	if err := call.InputSchema.Validate(args); err != nil {
+		return problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, fmt.Sprintf("arguments of %s/%s: %v", call.Server, call.Tool, err), nil)
+	}
+	return nil
+}
+
+// reuse answers a step whose effect of an earlier visit stands: with its output when the arguments are the same, else with already-done.
+func (m *machine) reuse(s *workflow.Step, rec *workflowv1.StepRecord, sum []byte) bool {
+	if !bytes.Equal(sum, rec.GetArgumentsDigest()) {
+		return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, s.Path,
+			fmt.Sprintf("step %s has had its effect with other arguments; compensate it first, or put run.visits(%q) in its idempotency_key",
+				s.ID, s.State.Name), nil), failure{})
+	}
+	m.completeStep(s, completion{
+		status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: rec.GetGeneration(), holds: true, reused: rec.GetOutputSequence(),
+	})
+	return m.err == nil
+}
+
+func (m *machine) waitForSlot(s *workflow.Step, fallback string) {
+	if a := activeByPath(m.run, s.Path); a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT, StepDeadline: m.stepDeadline(s), Fallback: fallback,
+	}}})
+}
+
+// stepDeadline is set once, when the step begins.
+func (m *machine) stepDeadline(s *workflow.Step) *timestamppb.Timestamp {
+	if activeByPath(m.run, s.Path) != nil {
+		return nil
+	}
+	return m.after(s.Timeout)
+}
+
+func (m *machine) attemptDeadline(s *workflow.Step) *timestamppb.Timestamp {
+	d := s.AttemptTimeout
+	if d <= 0 {
+		d = defaultAttemptTimeout
+	}
+	return m.after(d)
+}
+
+// intend makes an attempt durable and sends it.
+func (m *machine) intend(e *workflowv1.OperationIntended) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OperationIntended{OperationIntended: e}})
+	if m.err != nil {
+		return
+	}
+	op := openByID(activeByPath(m.run, e.GetStepPath()), e.GetOperation().GetId())
+	m.command(Invoke{Operation: op, StepPath: e.GetStepPath(), FencingTokens: m.fencingTokens()})
+}
+
+func (m *machine) fencingTokens() map[string]string {
+	var tokens map[string]string
+	for _, h := range m.run.GetLocks() {
+		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD {
+			if tokens == nil {
+				tokens = map[string]string{}
+			}
+			tokens[h.GetName()] = h.GetToken()
+		}
+	}
+	return tokens
+}
+
+// slotFree lets a step that waits ask again.
+func (m *machine) slotFree(ev SlotFree) {
+	a := activeByPath(m.run, ev.StepPath)
+	if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
+		m.again(a)
+	}
+}
+
+// again does what an open step has been waiting to do: its first attempt, its next one, or its undo.
+func (m *machine) again(a *workflowv1.ActiveStep) {
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok {
+		return
+	}
+	switch {
+	case a.GetUndoSequence() != 0:
+		m.sendUndo(s, a)
+	case a.GetOperation() != nil && a.GetOperation().GetStatus() != workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED && !settledAsNot(a.GetOperation()):
+		m.nextAttempt(s, a)
+	case a.GetTask() != nil:
+		m.offerAgain(a, "retry")
+	default:
+		if m.beginWork(s, m.workOf(s, a), a.GetFallback()) {
+			m.goOn(s)
+		}
+	}
+}
+
+// settledAsNot reports whether the operation's doubt is over: the next try is a new operation.
+func settledAsNot(op *workflowv1.OpenOperation) bool {
+	return op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_RECONCILED || op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_DECIDED
+}
+
+// workOf is the step whose work is done: the step itself, or its handler's fallback.
+func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.Step {
+	if a.GetFallback() == "" {
+		return s
+	}
+	if h := m.handlerByPath(s, a.GetFallback()); h != nil && h.Action.FallbackStep != nil {
+		return h.Action.FallbackStep
+	}
+	return s
+}
+
+// nextAttempt sends the open operation of a step again: same arguments, same key.
+func (m *machine) nextAttempt(s *workflow.Step, a *workflowv1.ActiveStep) {
+	op := a.GetOperation()
+	breaker := ""
+	if call := m.workOf(s, a).Tool; call != nil {
+		breaker = call.Breaker
+	}
+	adm := m.gate.Admit(op.GetServer(), op.GetTool(), breaker, a.GetPath())
+	switch adm.Verdict {
+	case Busy:
+		m.waitForSlot(s, a.GetFallback())
+		return
+	case BreakerOpen:
+		if op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN {
+			// The doubt outweighs the breaker: the operation waits for the breaker and keeps its key.
+			m.wait(a, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, adm.Until)
+			return
+		}
+		if m.failStep(s, circuitOpen(a.GetPath(), op.GetServer(), adm), failure{retryAt: adm.Until}) {
+			m.goOn(s)
+		}
+		return
+	}
+	m.resend(s, a, op, adm.Incarnation)
+}
+
+func (m *machine) wait(a *workflowv1.ActiveStep, status workflowv1.ActivityStatus, until time.Time) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: a.GetPath(), StepId: a.GetStepId(), Status: status, WakeTime: m.at(until),
+	}}})
+}
+
+// resend intends the next attempt of an operation.
+func (m *machine) resend(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, incarnation string) {
+	next := clone(op)
+	next.Attempt++
+	next.Incarnation, next.IntentTime, next.Deadline = incarnation, m.at(m.now), m.attemptDeadline(s)
+	next.WakeTime, next.Probe, next.EscalationId = nil, nil, ""
+	m.intend(&workflowv1.OperationIntended{Operation: next, StepPath: a.GetPath(), StepId: a.GetStepId(), Fallback: a.GetFallback()})
+}
+
+// answered takes a tool's answer. An answer to an attempt that the run no longer waits for is late and changes nothing.
+func (m *machine) answered(ev Answered) {
+	a, op := findOperation(m.run, ev.OperationID)
+	if op == nil || op.GetAttempt() != ev.Attempt || !inFlight(op) {
+		return
+	}
+	switch op.GetPurpose() {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE:
+		m.probeAnswered(a, op, ev)
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		m.callAnswered(a, op, ev)
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
+		m.undoAnswered(a, op, ev)
+	default:
+		m.stepAnswered(a, op, ev)
+	}
+}
+
+func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok {
+		return
+	}
+	if ev.IsError {
+		p := problem(errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, a.GetPath(), textOf(ev.Output), ev.Output)
+		m.attemptOver(s, a, op, p, failure{})
+		return
+	}
+	m.succeedStep(s, completion{
+		output: nullable(ev.Output), operation: op, generation: op.GetGeneration(), problem: fallbackProblem(a),
+		holds: op.GetEffect() > workflowv1.Effect_EFFECT_READ && a.GetFallback() == "",
+	})
+}
+
+// fallbackProblem is the error that a fallback step answers.
+func fallbackProblem(a *workflowv1.ActiveStep) *workflowv1.Problem {
+	if a.GetFallback() == "" {
+		return nil
+	}
+	return a.GetProblem()
+}

@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// compensationRecord resolves the undo of a step while everything it needs is at hand.
+func (m *machine) compensationRecord(s *workflow.Step, c completion) (*workflowv1.CompensationRecord, error) {
+	call := s.Compensate.Tool
+	scope := m.scope()
+	args := c.arguments
+	if args == nil && c.operation.GetArgumentsSequence() != 0 {
+		args = argumentsOf(m.event(c.operation.GetArgumentsSequence()))
+	}
+	scope.Original = &workflow.Original{Arguments: args, Output: nullable(c.output)}
+	resolved, err := call.Arguments.EvalJSON(scope)
+	if err != nil {
+		// The step has had its effect and its undo cannot be written down. To lose either would be worse than to ask a person later:
+		// the record keeps the original, and the undo fails with this message when its time comes.
+		resolved = nil
+	}
+	rec := &workflowv1.CompensationRecord{
+		Scope: s.State.Scope, Server: call.Server, Tool: call.Tool, Arguments: inline(resolved), Effect: call.Effect,
+		Previous: m.run.GetUndo()[s.State.Scope].GetTop(), StepPath: s.Path, StepId: s.ID, IdempotencyArgument: call.IdempotencyArgument,
+	}
+	if op := c.operation; op != nil {
+		rec.Operation = clone(m.fold.ledger(s.Path, op, m.run.GetSequence()))
+	}
+	return rec, nil
+}
+
+// startCompensation begins to undo a scope. No operation of it is unsettled any more.
+func (m *machine) startCompensation(scope, then string, outcome workflowv1.Outcome, p *workflowv1.Problem) {
+	if m.err != nil {
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationStarted{CompensationStarted: &workflowv1.CompensationStarted{
+		Scope: scope, Then: then, Outcome: outcome, Problem: p,
+	}}})
+	m.nextUndo()
+}
+
+// nextUndo undoes the newest step that is left in the scope, or ends the compensation.
+func (m *machine) nextUndo() {
+	if m.err != nil {
+		return
+	}
+	name, top := m.newestUndo()
+	if top == 0 {
+		m.finishCompensation()
+		return
+	}
+	rec := m.event(top).GetStepCompleted().GetCompensation()
+	s, ok := m.def.Step(rec.GetStepId())
+	if m.err != nil || !ok {
+		m.err = fmt.Errorf("engine: compensation record %d names step %q, which the definition does not have", top, rec.GetStepId())
+		return
+	}
+	if rec.GetArguments() == nil {
+		m.openUndo(rec, top, name)
+		m.undoGivenUp(s, activeByPath(m.run, rec.GetStepPath()), m.invalid(s, "compensate.arguments",
+			fmt.Errorf("they could not be resolved when the step completed")))
+		return
+	}
+	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), "", rec.GetStepPath())
+	if adm.Verdict != Granted {
+		m.undoWaits(rec, top, name, adm)
+		return
+	}
+	m.intendUndo(s, rec, top, name, adm.Incarnation)
+}
+
+// newestUndo is the newest compensation record of the scope that is undone; with no scope, of all.
+func (m *machine) newestUndo() (scope string, top uint64) {
+	want := m.run.GetCompensation().GetScope()
+	for _, name := range sortedKeys(m.run.GetUndo()) {
+		if s := m.run.GetUndo()[name]; (want == "" || want == name) && s.GetTop() > top {
+			scope, top = name, s.GetTop()
+		}
+	}
+	return scope, top
+}
+
+func (m *machine) openUndo(rec *workflowv1.CompensationRecord, seq uint64, scope string) {
+	m.undoWaits(rec, seq, scope, Admission{Verdict: Busy})
+}
+
+func (m *machine) undoWaits(rec *workflowv1.CompensationRecord, seq uint64, scope string, adm Admission) {
+	e := &workflowv1.StepWaiting{
+		StepPath: rec.GetStepPath(), StepId: rec.GetStepId(), Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT,
+		UndoSequence: seq, UndoPrevious: rec.GetPrevious(), UndoScope: scope,
+	}
+	if adm.Verdict == BreakerOpen {
+		e.Status, e.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, m.at(adm.Until)
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: e}})
+}
+
+func (m *machine) intendUndo(s *workflow.Step, rec *workflowv1.CompensationRecord, seq uint64, scope, incarnation string) {
+	id := fmt.Sprintf("%s/undo/%d", rec.GetStepPath(), seq)
+	op := &workflowv1.OpenOperation{
+		Id: id, Attempt: 1, ArgumentsSequence: seq, Incarnation: incarnation, Server: rec.GetServer(), Tool: rec.GetTool(), Effect: rec.GetEffect(),
+		IdempotencyKey: m.run.GetId() + "/" + id, IdempotencyArgument: rec.GetIdempotencyArgument(), IntentTime: m.at(m.now),
+		Deadline: m.attemptDeadline(s), Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION, Generation: 1,
+		ArgumentsDigest: digest(rec.GetArguments().GetInline()),
+	}
+	m.intend(&workflowv1.OperationIntended{
+		Operation: op, StepPath: rec.GetStepPath(), StepId: rec.GetStepId(), UndoSequence: seq, UndoPrevious: rec.GetPrevious(), UndoScope: scope,
+	})
+}
+
+// sendUndo sends an undo that waited for its slot or its time.
+func (m *machine) sendUndo(s *workflow.Step, a *workflowv1.ActiveStep) {
+	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	if m.err != nil {
+		return
+	}
+	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), "", a.GetPath())
+	if adm.Verdict != Granted {
+		if adm.Verdict == Busy && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
+			return
+		}
+		m.undoWaits(rec, a.GetUndoSequence(), rec.GetScope(), adm)
+		return
+	}
+	if op := a.GetOperation(); op != nil {
+		m.resend(s, a, op, adm.Incarnation)
+		return
+	}
+	m.intendUndo(s, rec, a.GetUndoSequence(), rec.GetScope(), adm.Incarnation)
+}
+
+func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok {
+		return
+	}
+	if ev.IsError {
+		m.undoFailed(s, a, op, m.toolProblem(a, ev), failure{})
+		return
+	}
+	m.undoOutcome(s, a, true, ev.Output)
+}
+
+// undoOutcome records what is known of an undo and goes on.
+func (m *machine) undoOutcome(s *workflow.Step, a *workflowv1.ActiveStep, happened bool, output json.RawMessage) {
+	if !happened {
+		m.sendUndo(s, a)
+		return
+	}
+	m.undoSettled(a, true, output, nil)
+	m.nextUndo()
+}
+
+func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.RawMessage, p *workflowv1.Problem) {
+	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	undone := clone(rec.GetOperation())
+	if undone != nil {
+		undone.OutputSequence = a.GetUndoSequence()
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoSettled{UndoSettled: &workflowv1.UndoSettled{
+		StepPath: a.GetPath(), StepId: a.GetStepId(), OperationId: a.GetOperation().GetId(), Undone: undone, Succeeded: ok, Output: inline(output), Problem: p,
+	}}})
+}
+
+// defaultUndoRetry serves an undo whose definition says nothing: giving up an undo early leaves someone's data half changed.
+var defaultUndoRetry = workflow.Retry{
+	MaxAttempts: 5, Initial: 500 * time.Millisecond, Max: 10 * time.Second, Coefficient: 2, Jitter: workflowv1.Jitter_JITTER_FULL, HonorRetryAfter: true,
+}
+
+// undoFailed tries an undo again, or gives it into a person's hands.
+func (m *machine) undoFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+	r := &defaultUndoRetry
+	if s.Compensate != nil && s.Compensate.Retry != nil {
+		r = s.Compensate.Retry
+	}
+	e := &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED, Problem: p, Jitter: m.in.Jitter,
+	}
+	if f.unknown {
+		e.Status, e.SettleTime = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN, m.at(m.now)
+	}
+	if op.GetAttempt() < r.MaxAttempts {
+		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, op.GetAttempt(), f)), "compensate", workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
+	if e.GetHandler() == "" && m.err == nil {
+		m.undoGivenUp(s, activeByPath(m.run, a.GetPath()), p)
+	}
+}
+
+// undoGivenUp asks a person about an undo that failed, and goes on or stops as the definition declares.
+func (m *machine) undoGivenUp(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
+	stop := m.def.Proto.GetCompensation().GetOnFailure() == workflowv1.OnCompensationFailure_ON_COMPENSATION_FAILURE_ESCALATE_AND_STOP
+	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	q := question{
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, step: s, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
+		decisions: []string{DecisionDoneByHand, DecisionGiveUp}, subject: rec.GetArguments().GetInline(),
+		text:     fmt.Sprintf("The undo of step %s by %s/%s failed. %d more steps are to be undone.", a.GetStepId(), rec.GetServer(), rec.GetTool(), m.undoLeft()),
+		evidence: &workflowv1.Evidence{Code: "undo-failed", Problem: p, OperationId: a.GetOperation().GetId(), ArgumentsSequence: a.GetUndoSequence()},
+	}
+	if stop {
+		q.path, q.decisions = a.GetPath(), []string{DecisionRetry, DecisionDoneByHand, DecisionGiveUp}
+		m.openEscalation(q)
+		return
+	}
+	m.openEscalation(q)
+	m.undoSettled(a, false, nil, p)
+	m.nextUndo()
+}
+
+func (m *machine) undoLeft() uint32 {
+	var n uint32
+	want := m.run.GetCompensation().GetScope()
+	for name, s := range m.run.GetUndo() {
+		if want == "" || want == name {
+			n += s.GetCount()
+		}
+	}
+	return n
+}
+
+// finishCompensation goes to the state that was named, or ends the run.
+func (m *machine) finishCompensation() {
+	comp := m.run.GetCompensation()
+	then, outcome, failed := comp.GetThen(), comp.GetOutcome(), comp.GetFailed()
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationFinished{CompensationFinished: &workflowv1.CompensationFinished{Failed: failed}}})
+	if m.err != nil {
+		return
+	}
+	if then != "" && !m.ending() {
+		m.enterState(m.def.States[then], &workflowv1.StateEntered{})
+		return
+	}
+	if then != "" {
+		// A cancel or the deadline came while the scope was undone: what lies outside of it is undone too.
+		return
+	}
+	if failed > 0 {
+		outcome = workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
+	}
+	m.end(outcome, nil, m.run.GetProblem())
+}

@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+const (
+	// settling is added to a tool's max_duration before an attempt counts as unable to land.
+	settling = time.Second
+	// maxProbes is how often a probe is asked before it counts as unable to tell.
+	maxProbes = 10
+	// probePause and maxProbePause bound the wait between probes that failed.
+	probePause    = 200 * time.Millisecond
+	maxProbePause = 15 * time.Second
+	// slotPause is the wait for a slot of a probe or of an agent's call that is tried again.
+	slotPause = 50 * time.Millisecond
+)
+
+// unanswered takes the news that an attempt has no answer.
+func (m *machine) unanswered(ev Unanswered) {
+	a, op := findOperation(m.run, ev.OperationID)
+	if op == nil || op.GetAttempt() != ev.Attempt || !inFlight(op) {
+		return
+	}
+	p := problem(ev.Type, a.GetPath(), ev.Message, nil)
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE {
+		m.probeUnanswered(a, op, p)
+		return
+	}
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok {
+		return
+	}
+	if ev.Resend && !ev.Unknown {
+		m.sendAgain(s, a, op, p)
+		return
+	}
+	if ev.Unknown && !harmless(op) {
+		m.outcomeUnknown(s, a, op, p, ev.ServerEnded)
+		return
+	}
+	f := failure{unknown: ev.Unknown, retryAfter: ev.RetryAfter, noBudget: ev.NoRetryBudget}
+	switch op.GetPurpose() {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		m.callUnanswered(s, a, op, p, f)
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
+		m.undoFailed(s, a, op, p, f)
+	default:
+		m.attemptOver(s, a, op, p, f)
+	}
+}
+
+// harmless reports whether the same attempt may be repeated without a second effect.
+func harmless(op *workflowv1.OpenOperation) bool {
+	return op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || op.GetIdempotencyArgument() != ""
+}
+
+// sendAgain repeats an attempt that never left: it costs no retry.
+func (m *machine) sendAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
+		Problem: p, WakeTime: m.at(m.now), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF,
+	}}})
+	if m.err == nil {
+		m.wakeOperation(s, activeByPath(m.run, a.GetPath()), openByID(activeByPath(m.run, a.GetPath()), op.GetId()))
+	}
+}
+
+// outcomeUnknown begins to find out whether a write happened.
+func (m *machine) outcomeUnknown(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, serverEnded bool) {
+	settle := m.now
+	if !serverEnded {
+		settle = m.now.Add(m.policyOf(s, a, op).MaxDuration + settling)
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN,
+		Problem: p, SettleTime: m.at(settle), WakeTime: m.at(m.now), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
+	}}})
+	if m.err == nil {
+		a = activeByPath(m.run, a.GetPath())
+		m.askAbout(s, a, openByID(a, op.GetId()))
+	}
+}
+
+// policyOf is what governs an open operation.
+func (m *machine) policyOf(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) *workflow.ToolPolicy {
+	switch op.GetPurpose() {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		if s.Agent != nil && s.Agent.Tools[op.GetServer()+"/"+op.GetTool()] != nil {
+			return s.Agent.Tools[op.GetServer()+"/"+op.GetTool()]
+		}
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
+		if s.Compensate != nil && s.Compensate.Tool != nil {
+			return &s.Compensate.Tool.ToolPolicy
+		}
+	default:
+		if call := m.workOf(s, a).Tool; call != nil {
+			return &call.ToolPolicy
+		}
+	}
+	return &workflow.ToolPolicy{Server: op.GetServer(), Tool: op.GetTool(), Effect: workflowv1.Effect_EFFECT_WRITE, MaxDuration: defaultAttemptTimeout}
+}
+
+// askAbout asks the probe of an operation of unknown outcome, or a person when there is none or it cannot tell.
+func (m *machine) askAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+	if m.err != nil || op == nil {
+		return
+	}
+	pol := m.policyOf(s, a, op)
+	if pol.Reconcile == nil || op.GetProbes() >= maxProbes {
+		m.askPersonAbout(s, a, op)
+		return
+	}
+	adm := m.gate.Admit(pol.Reconcile.Server, pol.Reconcile.Tool, "", a.GetPath())
+	if adm.Verdict != Granted {
+		wake := m.now.Add(slotPause)
+		if adm.Verdict == BreakerOpen {
+			wake = adm.Until
+		}
+		m.probeLater(a, op, wake, op.GetProblem())
+		return
+	}
+	args, err := pol.Reconcile.Arguments.EvalJSON(m.probeScope(op))
+	if err != nil {
+		m.askPersonAbout(s, a, op)
+		return
+	}
+	probe := &workflowv1.OpenOperation{
+		Id: fmt.Sprintf("%s/probe/%d.%d", op.GetId(), op.GetAttempt(), op.GetProbes()+1), Attempt: 1, Incarnation: adm.Incarnation,
+		Server: pol.Reconcile.Server, Tool: pol.Reconcile.Tool, Effect: workflowv1.Effect_EFFECT_READ, IntentTime: m.at(m.now),
+		Deadline: m.after(defaultAttemptTimeout), Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE,
+		SubjectOperation: op.GetId(), ArgumentsDigest: digest(args), Generation: op.GetGeneration(),
+	}
+	m.intend(&workflowv1.OperationIntended{Operation: probe, StepPath: a.GetPath(), StepId: a.GetStepId(), Arguments: inline(args)})
+}
+
+func (m *machine) probeScope(op *workflowv1.OpenOperation) *workflow.Scope {
+	scope := m.scope()
+	scope.Self = &workflow.Self{
+		IdempotencyKey: op.GetIdempotencyKey(), OperationID: op.GetId(), Arguments: argumentsOf(m.event(op.GetArgumentsSequence())),
+	}
+	return scope
+}
+
+// probeLater waits before the probe is asked (again).
+func (m *machine) probeLater(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, wake time.Time, p *workflowv1.Problem) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN,
+		Problem: p, WakeTime: m.at(wake), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
+	}}})
+}
+
+// probeUnanswered waits and asks again: a probe is a READ.
+func (m *machine) probeUnanswered(a *workflowv1.ActiveStep, probe *workflowv1.OpenOperation, p *workflowv1.Problem) {
+	subject := openByID(a, probe.GetSubjectOperation())
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: probe.GetId(), Attempt: probe.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
+		Problem: p, WakeTime: m.at(m.now.Add(probeBackoff(subject.GetProbes(), m.in.Jitter))), Jitter: m.in.Jitter,
+	}}})
+}
+
+func probeBackoff(probes uint32, jitter float64) time.Duration {
+	d := math.Min(float64(maxProbePause), float64(probePause)*math.Pow(2, float64(probes)))
+	return time.Duration(d * (0.5 + jitter/2))
+}
+
+// probeAnswered settles the doubt, if the probe can tell.
+func (m *machine) probeAnswered(a *workflowv1.ActiveStep, probe *workflowv1.OpenOperation, ev Answered) {
+	s, ok := m.def.Step(a.GetStepId())
+	subject := openByID(a, probe.GetSubjectOperation())
+	if !ok || subject == nil {
+		return
+	}
+	happened, told := m.happened(s, a, subject, ev)
+	var p *workflowv1.Problem
+	if !told {
+		p = problem(errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, a.GetPath(), "the probe cannot tell: "+textOf(ev.Output), nil)
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OperationSucceeded{OperationSucceeded: &workflowv1.OperationSucceeded{
+		StepPath: a.GetPath(), OperationId: probe.GetId(), Attempt: probe.GetAttempt(), Output: inline(nullable(ev.Output)), Problem: p,
+	}}})
+	if m.err != nil {
+		return
+	}
+	a = activeByPath(m.run, a.GetPath())
+	subject = openByID(a, subject.GetId())
+	switch {
+	case !told:
+		m.probeLater(a, subject, m.now.Add(probeBackoff(subject.GetProbes(), m.in.Jitter)), subject.GetProblem())
+	case happened:
+		m.settle(s, a, subject, workflowv1.Settlement_SETTLEMENT_PROBED, true, ev.Output, "")
+	case m.now.Before(subject.GetSettleTime().AsTime()):
+		// The attempt can still land: "did not" counts only once it cannot.
+		m.probeLater(a, subject, subject.GetSettleTime().AsTime(), subject.GetProblem())
+	default:
+		m.settle(s, a, subject, workflowv1.Settlement_SETTLEMENT_PROBED, false, nil, "")
+	}
+}
+
+func (m *machine) happened(s *workflow.Step, a *workflowv1.ActiveStep, subject *workflowv1.OpenOperation, ev Answered) (happened, told bool) {
+	if ev.IsError {
+		return false, false
+	}
+	scope := m.probeScope(subject)
+	scope.Output = nullable(ev.Output)
+	ok, err := m.policyOf(s, a, subject).Reconcile.Happened.EvalBool(scope)
+	return ok, err == nil
+}
+
+// settle ends the doubt about an operation and goes on with what is now known.
+func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
+	purpose := op.GetPurpose()
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OutcomeSettled{OutcomeSettled: &workflowv1.OutcomeSettled{
+		StepPath: a.GetPath(), OperationId: op.GetId(), By: by, Happened: happened, Output: inline(output), DecidedBy: who,
+	}}})
+	if m.err != nil {
+		return
+	}
+	switch purpose {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		m.callSettled(s, a, op, happened, output)
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
+		m.undoOutcome(s, activeByPath(m.run, a.GetPath()), happened, output)
+	default:
+		if happened {
+			m.succeedStep(s, completion{
+				output: nullable(output), operation: op, generation: op.GetGeneration(), holds: a.GetFallback() == "",
+			})
+			return
+		}
+		m.tryAnew(s, activeByPath(m.run, a.GetPath()), op.GetProblem())
+	}
+}
+
+// tryAnew begins a new operation in place of one that is settled as not happened: under the handlers' retry where they have one, and
+// at least once where they have none, because finding out is not trying.
+func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
+	if m.ending() {
+		m.giveUp(s, p, failure{})
+		return
+	}
+	c := m.pick(s, a, p, failure{})
+	switch {
+	case c.retry:
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+			StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, WakeTime: m.at(c.wake), Handler: c.path, Problem: p,
+		}}})
+	case a.GetOperation().GetGeneration()-m.run.GetSteps()[s.ID].GetGeneration() <= 1:
+		m.again(a)
+	default:
+		if m.act(s, c, p, failure{}) {
+			m.goOn(s)
+		}
+	}
+}
+
+// askPersonAbout opens an escalation about an operation of unknown outcome.
+func (m *machine) askPersonAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+	if op.GetEscalationId() != "" {
+		return
+	}
+	p := problem(errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, a.GetPath(),
+		fmt.Sprintf("nobody knows whether %s/%s had its effect: %s", op.GetServer(), op.GetTool(), op.GetProblem().GetMessage()), nil)
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+		if c := m.pick(s, a, p, failure{}); c.handler != nil {
+			if m.act(s, c, p, failure{}) {
+				m.goOn(s)
+			}
+			return
+		}
+	}
+	decisions := []string{DecisionHappened, DecisionDidNotHappen}
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP && s.Compensate != nil && s.Compensate.Tool != nil {
+		decisions = append(decisions, DecisionUndo)
+	}
+	m.openEscalation(question{
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME, step: s, path: a.GetPath(), operation: op.GetId(), code: "unknown-outcome", decisions: decisions,
+		text: fmt.Sprintf("Did %s/%s happen? The call was sent and its answer was lost.", op.GetServer(), op.GetTool()),
+		evidence: &workflowv1.Evidence{Code: "unknown-outcome", Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()},
+		subject:  argumentsOf(m.event(op.GetArgumentsSequence())),
+	})
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL && m.err == nil {
+		m.reply(Reply{OperationID: op.GetId(), Failure: unknownRefusal(op, activeByPath(m.run, a.GetPath()))})
+	}
+}

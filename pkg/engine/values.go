@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs/errtype"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// inline makes a payload of a value. Whoever stores the event moves a large one to an artifact.
+func inline(v json.RawMessage) *workflowv1.Payload {
+	if v == nil {
+		return nil
+	}
+	return &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: v}}
+}
+
+// outputOf returns the output that an event gave a step.
+func outputOf(ev *workflowv1.HistoryEvent) json.RawMessage {
+	switch fact := ev.GetFact().(type) {
+	case *workflowv1.HistoryEvent_StepCompleted:
+		return fact.StepCompleted.GetOutput().GetInline()
+	case *workflowv1.HistoryEvent_OperationSucceeded:
+		return fact.OperationSucceeded.GetOutput().GetInline()
+	case *workflowv1.HistoryEvent_OutcomeSettled:
+		return fact.OutcomeSettled.GetOutput().GetInline()
+	}
+	return nil
+}
+
+// argumentsOf returns the resolved arguments that an event holds.
+func argumentsOf(ev *workflowv1.HistoryEvent) json.RawMessage {
+	switch fact := ev.GetFact().(type) {
+	case *workflowv1.HistoryEvent_OperationIntended:
+		return fact.OperationIntended.GetArguments().GetInline()
+	case *workflowv1.HistoryEvent_OperationSucceeded:
+		return fact.OperationSucceeded.GetArguments().GetInline()
+	case *workflowv1.HistoryEvent_StepCompleted:
+		return fact.StepCompleted.GetCompensation().GetArguments().GetInline()
+	case *workflowv1.HistoryEvent_TaskOffered:
+		return fact.TaskOffered.GetArguments().GetInline()
+	}
+	return nil
+}
+
+// Arguments returns the resolved arguments that the event named by an operation's arguments_sequence holds.
+func Arguments(ev *workflowv1.HistoryEvent) json.RawMessage { return argumentsOf(ev) }
+
+// digest is the SHA-256 of a value's compact form, so that white space makes no difference.
+func digest(v json.RawMessage) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, v) != nil {
+		b.Reset()
+		b.Write(v)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return sum[:]
+}
+
+// scope is what expressions of the run see now.
+func (m *machine) scope() *workflow.Scope {
+	s := &workflow.Scope{
+		State: m.run.GetState(),
+		Run: workflow.RunInfo{ID: m.run.GetId(), StartedAt: m.run.GetStartTime().AsTime(), Visits: func(state string) int64 {
+			return int64(m.run.GetVisits()[state])
+		}},
+		Step: m.stepValue,
+	}
+	s.Input = m.event(inputSequence).GetRunStarted().GetInput().GetInline()
+	for _, h := range m.run.GetLocks() {
+		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD {
+			if s.Locks == nil {
+				s.Locks = map[string]string{}
+			}
+			s.Locks[h.GetName()] = h.GetToken()
+		}
+	}
+	return s
+}
+
+var statusNames = map[workflowv1.StepStatus]string{
+	workflowv1.StepStatus_STEP_STATUS_SUCCEEDED: "succeeded", workflowv1.StepStatus_STEP_STATUS_SKIPPED: "skipped",
+	workflowv1.StepStatus_STEP_STATUS_FAILED: "failed", workflowv1.StepStatus_STEP_STATUS_COMPENSATED: "compensated",
+}
+
+func (m *machine) stepValue(id string) (workflow.StepValue, bool) {
+	rec := m.run.GetSteps()[id]
+	if rec == nil {
+		return workflow.StepValue{}, false
+	}
+	v := workflow.StepValue{Status: statusNames[rec.GetStatus()], Error: errorInfo(rec.GetProblem(), 0)}
+	if rec.GetOutputSequence() != 0 {
+		v.Output = outputOf(m.event(rec.GetOutputSequence()))
+	}
+	return v, true
+}
+
+func errorInfo(p *workflowv1.Problem, attempts int) *workflow.ErrorInfo {
+	if p == nil {
+		return nil
+	}
+	return &workflow.ErrorInfo{Type: errtype.Name(p.GetType()), Message: p.GetMessage(), Detail: string(p.GetDetail()), Attempts: attempts}
+}
+
+const (
+	maxProblemMessage = 2 << 10
+	maxProblemDetail  = 8 << 10
+)
+
+// problem makes an error of a step, cut to the size that histories bear.
+func problem(t errorsv1.ErrorType, path, message string, detail json.RawMessage) *workflowv1.Problem {
+	if len(message) > maxProblemMessage {
+		message = string(bytes.ToValidUTF8([]byte(message[:maxProblemMessage]), nil)) + "…"
+	}
+	if len(detail) > maxProblemDetail {
+		detail = nil
+	}
+	return &workflowv1.Problem{Type: t, Message: message, Detail: detail, StepPath: path}
+}
