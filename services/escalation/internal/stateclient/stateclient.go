@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// historyPage and ledgerPage are the most entries of one page, small enough that a page of large events fits into one message.
-	historyPage = 500
-	ledgerPage  = 500
-	// maxSequences is the most events that GetHistoryEvents gives at a time.
-	maxSequences = 1000
+	// eventPage is how many events are read at a time. An event holds a few payloads of at most 32 KiB, so that a page of the largest
+	// still fits into the 16 MiB that a client of Signalbox receives.
+	eventPage = 100
+	// ledgerPage is how many ledger entries are read at a time; they hold no payloads.
+	ledgerPage = 500
 )
 
 // Client reads by way of one connection. It is safe for concurrent use.
@@ -87,7 +87,7 @@ func (c *Client) Run(ctx context.Context, run core.RunRef) (*workflowv1.Run, err
 // EachEvent is as of core.Runs.
 func (c *Client) EachEvent(ctx context.Context, run core.RunRef, from, to uint64, visit func(*workflowv1.HistoryEvent)) error {
 	request := &statev1.ListHistoryRequest{
-		Namespace: run.Namespace, RunId: run.ID, FromSequence: from, PageSize: int32(min(historyPage, to-from+1)),
+		Namespace: run.Namespace, RunId: run.ID, FromSequence: from, PageSize: int32(min(eventPage, to-from+1)),
 	}
 	for {
 		page, err := c.runs.ListHistory(ctx, request)
@@ -112,7 +112,7 @@ func (c *Client) EachEvent(ctx context.Context, run core.RunRef, from, to uint64
 func (c *Client) Events(ctx context.Context, run core.RunRef, sequences []uint64) ([]*workflowv1.HistoryEvent, error) {
 	var events []*workflowv1.HistoryEvent
 	for len(sequences) > 0 {
-		some := sequences[:min(maxSequences, len(sequences))]
+		some := sequences[:min(eventPage, len(sequences))]
 		sequences = sequences[len(some):]
 		got, err := c.runs.GetHistoryEvents(ctx, &statev1.GetHistoryEventsRequest{Namespace: run.Namespace, RunId: run.ID, Sequences: some})
 		if err != nil {
