@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,6 +266,55 @@ func TestContention(t *testing.T) {
 			expect(t, take(t, stores[1], queue[i+1].ID.Owner.RunID, "k"), core.Queued, 1)
 		}
 		release(t, stores[(i+1)%2], run, got.Token, core.OutcomeReleased)
+	}
+}
+
+// Many take and give at the same time, some giving up while they wait. Between the answer GRANTED and the call of Release nobody
+// else may have that answer, and whoever has it later has a greater token.
+func TestHoldersAreAlone(t *testing.T) {
+	client := startEtcd(t, t.TempDir()).Client()
+	stores := []*etcdlocks.Store{storeOn(client, "/l/"), storeOn(client, "/l/")}
+	var holders [2]atomic.Int32
+	var newest [2]atomic.Uint64
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(worker), 1))
+			for visit := range 15 {
+				store, lock := stores[random.IntN(2)], random.IntN(2)
+				run := fmt.Sprintf("%d-%d", worker, visit)
+				got, held := await(t, store, run, fmt.Sprint("k", lock), random.IntN(4) == 0)
+				if held {
+					if holders[lock].Add(1) != 1 {
+						t.Error("two hold one lock")
+					}
+					if before := newest[lock].Swap(got.Token.Revision); before >= got.Token.Revision {
+						t.Errorf("token %d came after %d", got.Token.Revision, before)
+					}
+					holders[lock].Add(-1)
+				}
+				if _, err := store.Release(t.Context(), id(run), core.Token{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if left, _, err := stores[0].List(t.Context(), core.Filter{}, 10, ""); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// await asks until the lock is granted, or only once when impatient.
+func await(t *testing.T, store core.Store, run, key string, impatient bool) (core.Acquisition, bool) {
+	for {
+		got, err := tryTake(t.Context(), store, run, key)
+		if err != nil {
+			t.Error(err)
+		}
+		if held := got.State == core.Granted; held || impatient || err != nil {
+			return got, held
+		}
 	}
 }
 
