@@ -254,6 +254,7 @@ func TestWhoMayAnswerByAuthentication(t *testing.T) {
 		"an operator":                       {caller: person("api-key", "operator"), recorded: "api-key"},
 		"an operator for a person":          {caller: person("api-key", "operator"), decidedBy: "ann", roles: []string{"support-lead"}, recorded: "ann"},
 		"an operator for a person without":  {caller: person("api-key", "operator"), decidedBy: "ann", roles: []string{"intern"}, refused: `"ann" has only intern`},
+		"on a server without keys":          {caller: person("anonymous", "operator"), recorded: "anonymous"},
 		"nobody, where nobody is asked for": {caller: (*testing.T).Context, asked: []string{}, recorded: "anonymous"},
 		"nobody, with a believed role":      {caller: (*testing.T).Context, roles: []string{"support-lead"}, recorded: "anonymous"},
 		"nobody, by name":                   {caller: (*testing.T).Context, decidedBy: "ann", roles: []string{"support-lead"}, recorded: "ann"},

@@ -83,7 +83,7 @@ func (i *Inbox) started(ctx context.Context, record *Record) (*workflowv1.RunSta
 func gateConsequence(definition *workflowv1.WorkflowDefinition, stepPath, decision string) string {
 	place := placeOf(definition, stepPath)
 	if place.state == nil {
-		return "the run goes on after " + stepPath
+		return strings.TrimSuffix("the run goes on after "+stepPath, " after ")
 	}
 	known := newSupposition(definition, place.step, decision)
 	var text strings.Builder
