@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 )
 
 // Control gives the handler of the control endpoint, plain HTTP and JSON, meant for a listener of its
@@ -21,44 +21,17 @@ func (d *Desk) Control() http.Handler {
 			http.Error(w, "the shop holds no data", http.StatusServiceUnavailable)
 			return
 		}
-		reply(w, http.StatusOK, map[string]string{"status": "ok"})
+		serve.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, d.Stats()) })
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { serve.JSON(w, http.StatusOK, d.Stats()) })
 	mux.HandleFunc("GET /journal", d.getJournal)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"faults": d.cfg.Faults.Rules()})
+		serve.JSON(w, http.StatusOK, map[string]any{"faults": d.cfg.Faults.Rules()})
 	})
 	mux.HandleFunc("POST /faults", d.postFaults)
 	mux.HandleFunc("DELETE /faults", d.deleteFaults)
 	mux.HandleFunc("POST /reset", d.postReset)
-	return http.NewCrossOriginProtection().Handler(localHost(mux))
-}
-
-// localHost refuses requests whose Host is no loopback name: a web page that points its own name at
-// this machine must not reach the switches.
-func localHost(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if !loopback(host) {
-			http.Error(w, "Host is not a loopback name", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func reply(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, "the answer cannot be written", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a caller that left needs no answer
+	return serve.Local(mux)
 }
 
 func (d *Desk) failed(w http.ResponseWriter, err error) {
@@ -78,7 +51,7 @@ func (d *Desk) getJournal(w http.ResponseWriter, r *http.Request) {
 		d.failed(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"entries": entries})
+	serve.JSON(w, http.StatusOK, map[string]any{"entries": entries})
 }
 
 func queryNumber(r *http.Request, name string) (int64, error) {
@@ -123,7 +96,7 @@ func (d *Desk) postFaults(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	reply(w, http.StatusCreated, map[string]any{"faults": armed})
+	serve.JSON(w, http.StatusCreated, map[string]any{"faults": armed})
 }
 
 // deleteFaults disarms the rule of ?id=, or all.
@@ -133,7 +106,7 @@ func (d *Desk) deleteFaults(w http.ResponseWriter, r *http.Request) {
 		d.failed(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]int{"disarmed": n})
+	serve.JSON(w, http.StatusOK, map[string]int{"disarmed": n})
 }
 
 // postReset puts the shop back to what was loaded.
@@ -142,5 +115,5 @@ func (d *Desk) postReset(w http.ResponseWriter, _ *http.Request) {
 		d.failed(w, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]string{"status": "reset"})
+	serve.JSON(w, http.StatusOK, map[string]string{"status": "reset"})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/desk"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 )
 
@@ -328,11 +329,11 @@ func TestABearerTokenIsAskedFor(t *testing.T) {
 }
 
 func TestAnOpenAddressNeedsAToken(t *testing.T) {
-	if l, err := desk.Listen("0.0.0.0:0", false); err == nil {
+	if l, err := serve.Listen("0.0.0.0:0", false); err == nil {
 		_ = l.Close()
 		t.Error("an address that is not loopback was opened without a token")
 	}
-	l, err := desk.Listen("127.0.0.1:0", false)
+	l, err := serve.Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,9 @@ package desk
 
 import (
 	"bytes"
-	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -121,42 +117,4 @@ func turnAway(w http.ResponseWriter, r faults.Rule) {
 	default: // refuse: the connection ends without an answer
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// Listen opens a TCP listener. An address that is not loopback is refused unless guarded says that
-// whoever connects must prove who they are.
-func Listen(address string, guarded bool) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", address, err)
-	}
-	if !guarded && !loopback(host) {
-		return nil, fmt.Errorf("address %q is not loopback: use 127.0.0.1, or set a token", address)
-	}
-	return net.Listen("tcp", address)
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// Serve serves handler on l until ctx ends, then lets requests under way finish for up to grace.
-func Serve(ctx context.Context, l net.Listener, handler http.Handler, grace time.Duration) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	err := server.Shutdown(end)
-	if errors.Is(err, context.DeadlineExceeded) { // event streams stay open until they are cut
-		err = server.Close()
-	}
-	<-served
-	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/mailsink"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 )
 
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 // child is a desk in a process of its own.
 type child struct {
 	cmd   *exec.Cmd
-	said  ready
+	said  serve.Ready
 	ended chan struct{}
 }
 

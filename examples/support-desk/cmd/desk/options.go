@@ -44,7 +44,7 @@ func parse(args []string, env func(string) string) (options, error) {
 	set.BoolVar(&o.stateless, "stateless", false, "serve each HTTP request by itself (and protocol 2026-07-28), without sessions")
 	set.BoolVar(&o.sse, "sse", false, "answer HTTP requests with text/event-stream instead of application/json")
 	set.DurationVar(&o.sessionTimeout, "session-timeout", 30*time.Minute, "close HTTP sessions that are idle for so long")
-	set.DurationVar(&o.grace, "grace", 5*time.Second, "at SIGTERM, time for requests under way to finish")
+	set.DurationVar(&o.grace, "grace", 2*time.Second, "at SIGTERM, time for requests under way to finish")
 	set.StringVar(&o.control, "control", "", "serve the control endpoint on this loopback `host:port`")
 	set.Func("fault", "arm a fault `rule`, for example kind=exit-after,tool=cancel_*,count=1 (repeatable)", func(text string) error {
 		rules = append(rules, text)

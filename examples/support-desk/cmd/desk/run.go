@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/desk"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/mailer"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 )
 
@@ -44,7 +40,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, o, d)
+	handler := d.HTTP(desk.HTTPOptions{Stateless: o.stateless, EventStream: o.sse, SessionTimeout: o.sessionTimeout, Token: o.token})
+	servers := serve.Servers{HTTP: o.http, Control: o.control, Guarded: o.token != "", Grace: o.grace}
+	return servers.Serve(ctx, handler, d.Control(), func(ctx context.Context) error {
+		return d.MCP(true).Run(ctx, &mcp.StdioTransport{})
+	})
 }
 
 // stock loads the data when the shop has none.
@@ -60,62 +60,4 @@ func stock(s *shop.Shop, dir string) error {
 		return err
 	}
 	return s.Load(data)
-}
-
-// ready is the line that tells a parent process where the desk listens.
-type ready struct {
-	MCP     string `json:"mcp,omitempty"`
-	Control string `json:"control,omitempty"`
-	PID     int    `json:"pid"`
-}
-
-func serve(ctx context.Context, o options, d *desk.Desk) error {
-	var control, front net.Listener
-	var err error
-	said := ready{PID: os.Getpid()}
-	if o.control != "" {
-		if control, err = desk.Listen(o.control, false); err != nil {
-			return fmt.Errorf("control: %w", err)
-		}
-		said.Control = "http://" + control.Addr().String()
-	}
-	if o.http != "" {
-		if front, err = desk.Listen(o.http, o.token != ""); err != nil {
-			return err
-		}
-		said.MCP = "http://" + front.Addr().String() + "/mcp"
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	group, ctx := errgroup.WithContext(ctx)
-	if control != nil {
-		group.Go(func() error { return desk.Serve(ctx, control, d.Control(), o.grace) })
-	}
-	group.Go(func() error {
-		defer stop() // the end of MCP ends the control endpoint too
-		if front == nil {
-			return stdio(ctx, d)
-		}
-		handler := d.HTTP(desk.HTTPOptions{Stateless: o.stateless, EventStream: o.sse, SessionTimeout: o.sessionTimeout, Token: o.token})
-		return desk.Serve(ctx, front, handler, o.grace)
-	})
-	announce(said, o.stdio)
-	return group.Wait()
-}
-
-// announce prints the ready line: on standard output, which over stdio belongs to MCP.
-func announce(said ready, overStdio bool) {
-	out := io.Writer(os.Stdout)
-	if overStdio {
-		out = os.Stderr
-	}
-	_ = json.NewEncoder(out).Encode(said) // nobody reads it: nothing to do about it
-}
-
-func stdio(ctx context.Context, d *desk.Desk) error {
-	err := d.MCP(true).Run(ctx, &mcp.StdioTransport{})
-	if errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

@@ -1,0 +1,12 @@
+package main
+
+import "syscall"
+
+// cpuMicros is the processor time this process has used, in microseconds.
+func cpuMicros() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return (u.Utime.Sec+u.Stime.Sec)*1e6 + int64(u.Utime.Usec) + int64(u.Stime.Usec)
+}
