@@ -22,12 +22,12 @@ func (d *decoder) scalar(node *yaml.Node, fd protoreflect.FieldDescriptor, path 
 	}
 	node = resolve(node)
 	if node.Kind != yaml.ScalarNode || isNull(node) || !knownTag(node) {
-		d.fault(node, path, RuleSchema, "", "%s is %s, wanted %s", subject(path), nodeText(node), kindText(fd))
+		d.fault(node, path, RuleSchema, "", "%s is %s, wanted %s", subject(path), nodeText(node), fieldWants(fd))
 		return protoreflect.Value{}, false
 	}
 	v, mend := scalarValue(node, fd)
 	if !v.IsValid() {
-		d.fault(node, path, RuleSchema, mend, "%s is %s, wanted %s", subject(path), nodeText(node), kindText(fd))
+		d.fault(node, path, RuleSchema, mend, "%s is %s, wanted %s", subject(path), nodeText(node), fieldWants(fd))
 	}
 	return v, v.IsValid()
 }
@@ -169,8 +169,8 @@ func knownTag(node *yaml.Node) bool {
 	return false
 }
 
-// kindText says what a field wants.
-func kindText(fd protoreflect.FieldDescriptor) string {
+// fieldWants says what a field wants.
+func fieldWants(fd protoreflect.FieldDescriptor) string {
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		return "a text"

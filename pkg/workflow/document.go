@@ -77,15 +77,19 @@ func (d *Document) placeOf(path string) place {
 	return d.places[""]
 }
 
-// fieldPath appends a field or map key to a path, quoting what is not a plain name.
-func fieldPath(path, name string) string {
-	if !plainName(name) {
-		return path + "[" + strconv.Quote(name) + "]"
+// fieldPath appends fields or map keys to a path, quoting what is not a plain name.
+func fieldPath(path string, names ...string) string {
+	for _, name := range names {
+		switch {
+		case !plainName(name):
+			path += "[" + strconv.Quote(name) + "]"
+		case path == "":
+			path = name
+		default:
+			path += "." + name
+		}
 	}
-	if path == "" {
-		return name
-	}
-	return path + "." + name
+	return path
 }
 
 // indexPath appends a list index to a path.

@@ -2,8 +2,14 @@ package workflow
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 )
 
 // Expr is a compiled CEL expression. It is immutable.
@@ -12,6 +18,16 @@ type Expr struct {
 	Source string
 	// Path leads to its field in the definition.
 	Path string
+
+	site    *site
+	program cel.Program
+	// output is the type that the checker found.
+	output *cel.Type
+	reads  []string
+	// uses are the variables that the expression names.
+	uses map[string]bool
+	// checked is kept for the linter only.
+	checked *cel.Ast
 }
 
 // EvalError says that an expression had no value. It is a fault of the definition or of the data it met, never a transient one: the same
@@ -26,49 +42,162 @@ type EvalError struct {
 }
 
 // Error names path, expression and problem.
-func (e *EvalError) Error() string { return e.Path + ": `" + e.Source + "`: " + e.Message }
-
-var errPending = errors.New("workflow: not built yet")
+func (e *EvalError) Error() string { return fmt.Sprintf("%s: `%s`: %s", e.Path, e.Source, e.Message) }
 
 // EvalBool returns the value of an expression of type bool. Errors are *EvalError.
-func (e *Expr) EvalBool(s *Scope) (bool, error) { return false, errPending }
+func (e *Expr) EvalBool(s *Scope) (bool, error) {
+	v, err := e.eval(s)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(types.Bool)
+	if !ok {
+		return false, e.wrong(v, "a bool")
+	}
+	return bool(b), nil
+}
 
-// EvalJSON returns any value as deterministic JSON. Errors are *EvalError.
-func (e *Expr) EvalJSON(s *Scope) (json.RawMessage, error) { return nil, errPending }
+// EvalJSON returns any value as deterministic JSON: sorted keys, integers as integers, doubles in their shortest form. Errors are *EvalError.
+func (e *Expr) EvalJSON(s *Scope) (json.RawMessage, error) { return e.appendJSON(nil, s) }
+
+func (e *Expr) appendJSON(dst []byte, s *Scope) ([]byte, error) {
+	v, err := e.eval(s)
+	if err != nil {
+		return nil, err
+	}
+	if dst, err = appendJSON(dst, v); err != nil {
+		return nil, e.fault(err.Error())
+	}
+	return dst, nil
+}
+
+// appendText writes the value as the inside of a JSON string.
+func (e *Expr) appendText(dst []byte, s *Scope) ([]byte, error) {
+	v, err := e.eval(s)
+	if err != nil {
+		return nil, err
+	}
+	switch x := v.(type) {
+	case types.String:
+		return appendTextPart(dst, string(x)), nil
+	case types.Null:
+		return nil, e.fault("null has no text; guard it, or give another text with a ? b : c")
+	}
+	text, err := appendJSON(nil, v)
+	if err != nil {
+		return nil, e.fault(err.Error())
+	}
+	if len(text) > 1 && text[0] == '"' { // bytes, timestamps and durations are strings already
+		return append(dst, text[1:len(text)-1]...), nil
+	}
+	return appendTextPart(dst, string(text)), nil
+}
 
 // EvalString returns the value of an expression of type string. Errors are *EvalError.
-func (e *Expr) EvalString(s *Scope) (string, error) { return "", errPending }
+func (e *Expr) EvalString(s *Scope) (string, error) {
+	v, err := e.eval(s)
+	if err != nil {
+		return "", err
+	}
+	text, ok := v.(types.String)
+	if !ok {
+		return "", e.wrong(v, "a string")
+	}
+	return string(text), nil
+}
 
-// EvalTime returns the value of an expression of type timestamp, or of a string in RFC 3339. Errors are *EvalError.
-func (e *Expr) EvalTime(s *Scope) (time.Time, error) { return time.Time{}, errPending }
+// EvalTime returns the value of an expression of type timestamp, or of a string in RFC 3339, in UTC. Errors are *EvalError.
+func (e *Expr) EvalTime(s *Scope) (time.Time, error) {
+	v, err := e.eval(s)
+	if err != nil {
+		return time.Time{}, err
+	}
+	switch x := v.(type) {
+	case types.Timestamp:
+		return x.Time.UTC(), nil
+	case types.String:
+		t, err := time.Parse(time.RFC3339Nano, string(x))
+		if err != nil {
+			return time.Time{}, e.fault(fmt.Sprintf("%s is not a time in RFC 3339, as 2026-11-22T10:00:00Z", quoted(string(x))))
+		}
+		return t.UTC(), nil
+	}
+	return time.Time{}, e.wrong(v, "a timestamp, or a string in RFC 3339")
+}
 
 // Reads are the ids of the steps whose output the expression may read, sorted.
-func (e *Expr) Reads() []string { return nil }
+func (e *Expr) Reads() []string { return e.reads }
 
-// Template is a compiled JSON value whose strings may hold `${ CEL }`. It is immutable.
-type Template struct{}
+// eval evaluates within the cost limit. The program recovers from panics of the functions it calls.
+func (e *Expr) eval(s *Scope) (ref.Val, error) {
+	s.use(e.site)
+	v, _, err := e.program.Eval(&s.decoded)
+	if err != nil {
+		return nil, e.fault(runtimeFault(err.Error()))
+	}
+	if types.IsUnknownOrError(v) {
+		return nil, e.fault(runtimeFault(fmt.Sprint(v)))
+	}
+	return v, nil
+}
 
-// EvalJSON returns the value as deterministic JSON: sorted keys, integers as integers, doubles in their shortest form. Errors are *EvalError.
-// The caller must not change the result: a constant template returns the same bytes each time.
-func (t *Template) EvalJSON(s *Scope) (json.RawMessage, error) { return nil, errPending }
+func (e *Expr) fault(message string) *EvalError {
+	return &EvalError{Source: e.Source, Path: e.Path, Message: message}
+}
 
-// Reads are the ids of the steps whose output the template may read, sorted.
-func (t *Template) Reads() []string { return nil }
+func (e *Expr) wrong(v ref.Val, want string) *EvalError {
+	return e.fault(fmt.Sprintf("the value is of type %s, wanted %s", v.Type().TypeName(), want))
+}
 
-// Constant reports whether the template holds no expression.
-func (t *Template) Constant() bool { return false }
+// runtimeFault makes a message of the library say what to do.
+func runtimeFault(msg string) string {
+	switch {
+	case strings.Contains(msg, "cost limit exceeded"):
+		return fmt.Sprintf("costs more than %d units on this data; work on less, or set bounds in the schema", MaxCost)
+	case strings.HasPrefix(msg, "no such overload"):
+		return "the types of this data do not fit the operator or function (" + msg + "); convert with int(), double() or string()"
+	}
+	return msg
+}
 
-// Schema is a compiled JSON Schema 2020-12. It is immutable.
-type Schema struct{}
+// assume evaluates a handler's condition knowing only the type and the effect of the error. It is not known when it depends on more.
+func (e *Expr) assume(errorType, effect string) (value, known bool) {
+	program, err := e.site.celEnv.Program(e.checked, cel.EvalOptions(cel.OptPartialEval))
+	if err != nil {
+		return false, false
+	}
+	s := &Scope{Error: &ErrorInfo{Type: errorType, Effect: effect}}
+	s.use(e.site)
+	unknown := []*cel.AttributePatternType{}
+	for _, name := range []string{"input", "steps", "run", "state", "locks"} {
+		unknown = append(unknown, cel.AttributePattern(name))
+	}
+	for _, field := range []string{"message", "detail", "attempts"} {
+		unknown = append(unknown, cel.AttributePattern("error").QualString(field))
+	}
+	vars, err := cel.PartialVars(&s.decoded, unknown...)
+	if err != nil {
+		return false, false
+	}
+	v, _, err := program.Eval(vars)
+	b, ok := v.(types.Bool)
+	return bool(b), ok && err == nil
+}
 
-// Validate checks a value. The error names the path of the first problem, in document order of the schema's properties, and what is wrong there.
-func (s *Schema) Validate(value json.RawMessage) error { return errPending }
+// mergeReads joins sorted lists of step ids.
+func mergeReads(lists ...[]string) []string {
+	out := slices.Concat(lists...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
-// Decode decodes a value as CEL sees it: an `integer` is an int64, a `number` a float64, objects are map[string]any, arrays []any; where the schema
-// does not say, a number without fraction and exponent that fits is an int64, any other a float64.
-func (s *Schema) Decode(value json.RawMessage) (any, error) { return nil, errPending }
-
-// JSON returns the schema itself.
-func (s *Schema) JSON() json.RawMessage { return nil }
-
-type decodedScope struct{}
+// readsOf collects the reads of expressions, some of which may be nil.
+func readsOf(exprs ...*Expr) []string {
+	var out []string
+	for _, e := range exprs {
+		if e != nil {
+			out = append(out, e.reads...)
+		}
+	}
+	return out
+}

@@ -2,7 +2,11 @@ package workflow
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
 )
 
 // Scope is the recorded data that an evaluation sees. It decodes lazily and keeps what it decoded, so that one Scope should serve all
@@ -77,4 +81,122 @@ type Self struct {
 	IdempotencyKey, OperationID string
 	// Arguments sent, as raw JSON.
 	Arguments json.RawMessage
+}
+
+// decodedScope is what a Scope has decoded so far. It is also the activation of the expression that is evaluated.
+type decodedScope struct {
+	scope *Scope
+	env   *environment
+	site  *site
+	steps []stepSlot
+
+	input, output, originalArgs, originalOut, selfArgs decodedValue
+}
+
+// decodedValue is a value that was decoded by a shape.
+type decodedValue struct {
+	shape *shape
+	value any
+	err   error
+}
+
+// use prepares the scope for an expression of a site.
+func (s *Scope) use(at *site) {
+	if s.decoded.env != at.env {
+		s.decoded = decodedScope{scope: s, env: at.env, steps: make([]stepSlot, len(at.env.steps))}
+	}
+	s.decoded.site = at
+}
+
+// decode decodes once.
+func (s *Scope) decode(into *decodedValue, raw json.RawMessage, by *shape) (any, error) {
+	if into.shape != by {
+		into.shape = by
+		into.value, into.err = decodeJSON(raw, by)
+	}
+	return into.value, into.err
+}
+
+// ResolveName implements cel.Activation. Structs are resolved to the scope itself: their fields read from it.
+func (d *decodedScope) ResolveName(name string) (any, bool) {
+	s := d.scope
+	switch name {
+	case "input":
+		v, err := s.decode(&d.input, s.Input, d.env.input)
+		if err != nil {
+			return types.NewErr("input: %v", err), true
+		}
+		return v, true
+	case "steps", "run", "locks":
+		return s, true
+	case "state":
+		return s.State, true
+	case "error":
+		return s.Error, d.site.handler
+	case "original":
+		if s.Original == nil {
+			return types.NewErr("there is no original"), true
+		}
+		return s, true
+	case "self":
+		if s.Self == nil {
+			return types.NewErr("there is no operation to ask about"), true
+		}
+		return s, true
+	case "output":
+		if d.site.siteKey.output == nil {
+			return nil, false
+		}
+		v, err := s.decode(&d.output, s.Output, d.site.siteKey.output)
+		if err != nil {
+			return types.NewErr("output: %v", err), true
+		}
+		return v, true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (d *decodedScope) Parent() cel.Activation { return nil }
+
+// stepSlot is what a step left, as far as it was asked for.
+type stepSlot struct {
+	id      string
+	asked   bool
+	ran     bool
+	value   StepValue
+	decoded decodedValue
+}
+
+// step asks for a step once.
+func (s *Scope) step(i int) *stepSlot {
+	slot := &s.decoded.steps[i]
+	if !slot.asked {
+		slot.asked = true
+		slot.id = s.decoded.env.steps[i].id
+		if s.Step != nil {
+			slot.value, slot.ran = s.Step(slot.id)
+		}
+		if !slot.ran {
+			slot.value = StepValue{Status: stepPending}
+		}
+	}
+	return slot
+}
+
+func (s *stepSlot) hasOutput() bool {
+	return len(s.value.Output) > 0 && string(s.value.Output) != "null"
+}
+
+func (s *stepSlot) output(t *stepType) (any, error) {
+	if !s.ran {
+		return nil, fmt.Errorf("step %q has not run; guard it with has(steps.%s.output)", s.id, s.id)
+	}
+	if s.decoded.shape != t.output {
+		s.decoded.shape = t.output
+		if s.decoded.value, s.decoded.err = decodeJSON(s.value.Output, t.output); s.decoded.err != nil {
+			s.decoded.err = fmt.Errorf("the output of step %q is %w", s.id, s.decoded.err)
+		}
+	}
+	return s.decoded.value, s.decoded.err
 }

@@ -1,0 +1,80 @@
+package workflow
+
+import (
+	"cmp"
+	"slices"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+// compileStates compiles states, steps, handlers and the result.
+func (c *compiler) compileStates() {
+	base := c.site(siteKey{})
+	names := sortedKeys(c.def.GetStates())
+	for _, name := range names {
+		p := c.def.GetStates()[name]
+		c.out.States[name] = &State{
+			Name: name, Phase: p.GetPhase(), Deadline: p.GetDeadline().AsDuration(), MaxVisits: p.GetMaxVisits(), Terminal: p.GetTerminal(),
+			Scope: p.GetRollbackScope(), Proto: p,
+		}
+	}
+	c.out.Initial = c.out.States[c.def.GetInitial()]
+	fallbacks := map[*workflowv1.Step]*Step{}
+	for _, ref := range slices.Backward(c.steps) { // a fallback's step comes after the step it belongs to
+		step := c.step(ref, fallbacks)
+		c.out.steps[step.ID] = step
+		if ref.fallback {
+			fallbacks[ref.proto] = step
+		} else if s := c.out.States[ref.state]; s != nil {
+			s.Steps = append(s.Steps, step)
+		}
+	}
+	for _, name := range names {
+		state, at := c.out.States[name], fieldPath("states", name)
+		slices.Reverse(state.Steps)
+		for i, t := range state.Proto.GetTransitions() {
+			compiled := &Transition{To: t.GetTo()}
+			if t.GetWhen() != "" {
+				compiled.When = c.expr(base, t.GetWhen(), fieldPath(indexPath(fieldPath(at, "transitions"), i), "when"), 0, wantBool)
+			}
+			state.Transitions = append(state.Transitions, compiled)
+			state.Reads = append(state.Reads, readsOf(compiled.When)...)
+		}
+		state.Handlers = c.handlers(state.Proto.GetOnError(), at, nil, fallbacks)
+		state.Locks = c.locks(state.Proto.GetLocks(), fieldPath(at, "locks"))
+		state.Reads = append(state.Reads, handlerReads(state.Handlers)...)
+		state.Reads = mergeReads(state.Reads, lockReads(state.Locks))
+	}
+	c.out.Handlers = c.handlers(c.def.GetOnError(), "", nil, fallbacks)
+	for _, name := range sortedKeys(c.def.GetResult()) {
+		c.out.Result = append(c.out.Result, NamedExpr{
+			Name: name, Expr: c.expr(base, c.def.GetResult()[name], fieldPath("result", name), 0, wantAny),
+		})
+	}
+}
+
+// locks compiles lock uses in the order in which they are taken.
+func (c *compiler) locks(uses []*workflowv1.LockUse, at string) []*LockUse {
+	var out []*LockUse
+	for _, use := range uses {
+		def := c.def.GetResources().GetLocks()[use.GetLock()]
+		if def == nil {
+			continue // a broken reference, reported as such
+		}
+		keyAt := fieldPath(fieldPath("resources", "locks", use.GetLock()), "key")
+		out = append(out, &LockUse{
+			Name: use.GetLock(), Key: c.expr(c.site(siteKey{}), def.GetKey(), keyAt, 0, wantText), Rank: def.GetRank(), Shared: use.GetShared(),
+			Wait: def.GetWait().AsDuration(), Hold: def.GetLease().AsDuration(),
+		})
+	}
+	slices.SortStableFunc(out, func(a, b *LockUse) int { return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
+func lockReads(locks []*LockUse) []string {
+	var out []string
+	for _, l := range locks {
+		out = append(out, readsOf(l.Key)...)
+	}
+	return out
+}

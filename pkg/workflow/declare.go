@@ -1,0 +1,218 @@
+package workflow
+
+import (
+	"encoding/json"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+// declare compiles the schemas of input, result and steps and tells the expressions of them. It is false when nothing can be compiled.
+func (c *compiler) declare() bool {
+	c.out.Input = c.schema(c.def.GetInput(), "input", "input")
+	c.out.Output = c.schema(c.def.GetOutput(), "output", "result")
+	var ids []string
+	for _, ref := range c.steps {
+		if !ref.fallback && !slices.Contains(ids, ref.proto.GetId()) {
+			ids = append(ids, ref.proto.GetId())
+		}
+	}
+	var err error
+	c.env, err = newEnvironment(c.out.Input, ids, sortedKeys(c.def.GetResources().GetLocks()), sortedKeys(c.def.GetStates()))
+	if err != nil {
+		c.fault(RuleSchema, "", "", "the expressions cannot be compiled: %v", err)
+		return false
+	}
+	var sets []*stepRef
+	for _, ref := range c.steps {
+		id := ref.proto.GetId()
+		output := c.stepOutput(ref)
+		c.outputs[ref.at] = output
+		if ref.fallback {
+			continue
+		}
+		c.env.setOutput(id, output)
+		if output == nil && ref.proto.GetSet() != nil {
+			sets = append(sets, ref)
+		}
+	}
+	c.inferSets(sets)
+	return true
+}
+
+// schema compiles a schema of the definition.
+func (c *compiler) schema(s *workflowv1.Schema, at, name string) *Schema {
+	switch kind := s.GetKind().(type) {
+	case *workflowv1.Schema_JsonSchema:
+		raw, err := appendJSON(nil, kind.JsonSchema)
+		if err != nil {
+			c.fault(RuleSchema, fieldPath(at, "json_schema"), "", "%v", err)
+			return nil
+		}
+		out, err := newSchema(raw, name)
+		if err != nil {
+			c.fault(RuleSchema, fieldPath(at, "json_schema"), "mend the schema", "%v", err)
+			return nil
+		}
+		return out
+	case *workflowv1.Schema_ProtoMessage_:
+		c.unsupported(fieldPath(at, "proto_message"), "a schema by protobuf message", "write a json_schema")
+	}
+	return nil
+}
+
+// stepOutput is the schema of a step's output: its own, else that of its kind.
+func (c *compiler) stepOutput(ref *stepRef) *Schema {
+	name := "steps." + ref.proto.GetId() + ".output"
+	if own := ref.proto.GetOutput(); own != nil {
+		return c.schema(own, fieldPath(ref.at, "output"), name)
+	}
+	switch do := ref.proto.GetDo().(type) {
+	case *workflowv1.Step_Tool:
+		if t := c.tools[toolKey(c.serverName(do.Tool.GetServer()), do.Tool.GetTool())]; t != nil {
+			return t.output
+		}
+	case *workflowv1.Step_Human:
+		return builtinSchema(name, map[string]any{
+			"type": "object", "required": []string{"decision"},
+			"properties": map[string]any{
+				"decision":   map[string]any{"type": "string", "enum": do.Human.GetDecisions()},
+				"decided_by": map[string]any{"type": "string"},
+				"comment":    map[string]any{"type": "string"},
+			},
+		})
+	case *workflowv1.Step_Emit:
+		return builtinSchema(name, map[string]any{
+			"type": "object", "required": []string{"id"}, "properties": map[string]any{"id": map[string]any{"type": "string"}},
+		})
+	case *workflowv1.Step_Wait:
+		return builtinSchema(name, map[string]any{"type": "null"})
+	}
+	return nil
+}
+
+func builtinSchema(name string, schema map[string]any) *Schema {
+	raw, err := json.Marshal(schema)
+	if err != nil {
+		return nil
+	}
+	out, err := newSchema(raw, name)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// inferSets gives each `set` step the schema of what its expressions yield, those first that others read. Steps that read each other
+// in a circle stay untyped.
+func (c *compiler) inferSets(sets []*stepRef) {
+	site := c.site(siteKey{})
+	pending := map[string]*stepRef{}
+	for _, ref := range sets {
+		pending[ref.proto.GetId()] = ref
+	}
+	for len(pending) > 0 {
+		progress := false
+		for _, id := range sortedKeys(pending) {
+			if c.readsPending(site, pending[id], pending) {
+				continue
+			}
+			schema := c.inferSet(site, pending[id])
+			c.outputs[pending[id].at] = schema
+			c.env.setOutput(id, schema)
+			delete(pending, id)
+			progress = true
+		}
+		if !progress {
+			return
+		}
+	}
+}
+
+// readsPending reports whether a set step reads one whose type is not known yet.
+func (c *compiler) readsPending(site *site, ref *stepRef, pending map[string]*stepRef) bool {
+	for _, source := range ref.proto.GetSet().GetValues() {
+		parsed, issues := site.celEnv.Parse(source)
+		if len(source) > MaxExpressionBytes || issues.Err() != nil {
+			continue
+		}
+		found := false
+		ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(x ast.Expr) {
+			if id, ok := stepOf(x); ok && pending[id] != nil && id != ref.proto.GetId() {
+				found = true
+			}
+		}))
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// inferSet makes the schema of a set step's output.
+func (c *compiler) inferSet(site *site, ref *stepRef) *Schema {
+	properties, required := map[string]any{}, []string{}
+	for _, name := range sortedKeys(ref.proto.GetSet().GetValues()) {
+		source := ref.proto.GetSet().GetValues()[name]
+		properties[name] = map[string]any{}
+		required = append(required, name)
+		if len(source) > MaxExpressionBytes {
+			continue
+		}
+		if checked, issues := site.celEnv.Compile(source); issues.Err() == nil {
+			properties[name] = c.schemaOfType(checked.OutputType(), 0)
+		}
+	}
+	return builtinSchema("steps."+ref.proto.GetId()+".output", map[string]any{
+		"type": "object", "required": required, "properties": properties,
+	})
+}
+
+// schemaOfType is the JSON Schema of what a value of a CEL type becomes as JSON.
+func (c *compiler) schemaOfType(t *cel.Type, depth int) map[string]any {
+	const deepest = 8
+	simple := map[types.Kind]string{
+		types.BoolKind: "boolean", types.IntKind: "integer", types.UintKind: "integer", types.DoubleKind: "number", types.StringKind: "string",
+		types.BytesKind: "string", types.TimestampKind: "string", types.DurationKind: "string", types.NullTypeKind: "null",
+	}
+	if name, ok := simple[t.Kind()]; ok {
+		if t.Kind() != types.NullTypeKind && t.IsAssignableType(cel.NullType) {
+			return map[string]any{"type": []string{name, "null"}}
+		}
+		return map[string]any{"type": name}
+	}
+	if depth > deepest {
+		return map[string]any{}
+	}
+	switch t.Kind() {
+	case types.ListKind:
+		return map[string]any{"type": "array", "items": c.schemaOfType(t.Parameters()[0], depth+1)}
+	case types.MapKind:
+		return map[string]any{"type": "object", "additionalProperties": c.schemaOfType(t.Parameters()[1], depth+1)}
+	case types.StructKind:
+		s, ok := c.env.provider.structs[t.TypeName()]
+		if !ok || s.other != nil {
+			return map[string]any{}
+		}
+		properties := map[string]any{}
+		for _, name := range s.names {
+			properties[name] = c.schemaOfType(s.fields[name].Type, depth+1)
+		}
+		return map[string]any{"type": []string{"object", "null"}, "properties": properties}
+	}
+	return map[string]any{}
+}
+
+// site returns a place for expressions with these names in scope.
+func (c *compiler) site(key siteKey) *site {
+	s, err := c.env.at(key)
+	if err != nil {
+		c.fault("L4", "", "", "the names of an expression cannot be declared: %v", err)
+		s, _ = c.env.at(siteKey{})
+	}
+	return s
+}
