@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
@@ -136,14 +138,15 @@ func TestEnvelopeOfTheEnginesOwnQuestions(t *testing.T) {
 			"abort":          "the run ends FAILED and nothing is undone; the effects of log and mark stay",
 		}},
 		{workflowv1.EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME, map[string]string{
-			"happened":       "the call of desk/create_refund counts as done and is never sent again; the value that you give, else null, becomes its output",
-			"did_not_happen": "the call of desk/create_refund counts as not done and is sent again once the lost attempt can no longer take effect",
-			"undo":           "the call of desk/create_refund counts as done, and the run undoes it and what it completed before, the last first",
+			"happened":       "the call of desk/create_refund counts as done and is never sent again; the value that you give, else null, is checked against the schema and becomes its output",
+			"did_not_happen": "the call of desk/create_refund counts as not done and is tried anew; this is refused until 2026-11-02T10:01:00Z, as the lost attempt can still take effect",
+			"undo": "the call of desk/create_refund counts as done and is undone with everything in its rollback scope (without one: in the run), the last first, " +
+				"and the run ends COMPENSATED",
 		}},
 		{workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, map[string]string{
 			"retry":        "the undo of step execute/refund is sent again",
 			"done_by_hand": "you have undone step execute/refund by hand: it counts as undone, and the rest of the undo goes on",
-			"give_up":      "the effect of step execute/refund stays; the rest of the undo goes on and the run ends COMPENSATION_FAILED",
+			"give_up":      "the effect of step execute/refund stays; the rest of the undo goes on, and then the run ends COMPENSATION_FAILED",
 			"not_yet_made": "the run takes up the decision and goes on",
 		}},
 	} {
@@ -152,6 +155,7 @@ func TestEnvelopeOfTheEnginesOwnQuestions(t *testing.T) {
 			d.happened(intended("execute/refund", "op-7", `{"amount":120}`))
 			d.state.run.Undo = map[string]*workflowv1.UndoStack{"": {Count: 1}, "resolution": {Count: 2}}
 			d.state.run.Steps = map[string]*workflowv1.StepRecord{"mark": {HoldsEffect: true}, "log": {HoldsEffect: true}, "find": {}}
+			d.state.run.Active = []*workflowv1.ActiveStep{{Operation: &workflowv1.OpenOperation{Id: "op-7", SettleTime: timestamppb.New(t0.Add(time.Minute))}}}
 			d.state.operations = []*workflowv1.Operation{{Id: "op-7", StepPath: "execute/refund", Server: "desk", Tool: "create_refund", ArgumentsSequence: 2}}
 			opened := d.record().GetOpened()
 			opened.Kind, opened.StepPath, opened.OperationId, opened.Decisions = test.kind, "execute/refund", "op-7", nil
@@ -175,7 +179,7 @@ func TestEnvelopeOfTheEnginesOwnQuestions(t *testing.T) {
 func TestConsequencesSayWhenOneAnswerIsNotEnough(t *testing.T) {
 	d := newDesk(t, escalation.Config{}).withGate()
 	d.record().Opened.Quorum = 2
-	if got := d.envelope(t).GetConsequences()["reject"]; !strings.HasSuffix(got, "; it counts once 2 people have given this same answer") {
+	if got := d.envelope(t).GetConsequences()["reject"]; !strings.HasSuffix(got, "; 2 people are asked to give this same answer") {
 		t.Errorf("reject: %s", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
@@ -28,6 +29,7 @@ type question struct {
 	run        *workflowv1.Run
 	definition *workflowv1.WorkflowDefinition // only for a gate
 	operation  *workflowv1.Operation          // nil: none is concerned
+	now        time.Time
 }
 
 // consequences tells, for each allowed decision, what the run will do.
@@ -58,12 +60,12 @@ func (q question) consequence(decision string) string {
 	return text
 }
 
-// quorumNote says when one answer is not enough.
+// quorumNote says when the definition asks for more than one answer.
 func (q question) quorumNote() string {
 	if q.record.quorum() == 1 {
 		return ""
 	}
-	return fmt.Sprintf("; it counts once %d people have given this same answer", q.record.quorum())
+	return fmt.Sprintf("; %d people are asked to give this same answer", q.record.quorum())
 }
 
 func (q question) afterError(decision string) string {
@@ -86,30 +88,64 @@ func (q question) afterError(decision string) string {
 func (q question) afterUnknownOutcome(decision string) string {
 	switch decision {
 	case decisionHappened:
-		return fmt.Sprintf("%s counts as done and is never sent again; the value that you give, else null, becomes its output", q.subject())
+		return fmt.Sprintf("%s counts as done and is never sent again; the value that you give, else null, is checked against the schema and becomes its output",
+			q.subject())
 	case decisionDidNotHappen:
-		return fmt.Sprintf("%s counts as not done and is sent again once the lost attempt can no longer take effect", q.subject())
+		return fmt.Sprintf("%s counts as not done and is tried anew%s", q.subject(), q.settlingNote())
 	case decisionUndo:
-		return fmt.Sprintf("%s counts as done, and the run undoes it and what it completed before, the last first", q.subject())
+		return fmt.Sprintf("%s counts as done and is undone with everything in its rollback scope (without one: in the run), the last first, and the run ends %s",
+			q.subject(), outcomeName(workflowv1.Outcome_OUTCOME_COMPENSATED))
 	}
 	return ""
 }
 
+// settlingNote says until when nobody can know that a lost attempt has no effect.
+func (q question) settlingNote() string {
+	for _, active := range q.run.GetActive() {
+		for _, open := range slices.Concat(active.GetTask().GetOpenCalls(), []*workflowv1.OpenOperation{active.GetOperation()}) {
+			settled := open.GetSettleTime()
+			if open.GetId() == q.operation.GetId() && settled != nil && q.now.Before(settled.AsTime()) {
+				return fmt.Sprintf("; this is refused until %s, as the lost attempt can still take effect", settled.AsTime().UTC().Format(time.RFC3339))
+			}
+		}
+	}
+	return ""
+}
+
+// afterFailedUndo tells it for an undo that waits for the answer, and for one that did not: then the question names no step, as none is
+// open any more, and the answer is a disposition for the record.
 func (q question) afterFailedUndo(decision string) string {
-	switch decision {
-	case decisionRetry:
+	waits := q.record.Opened.GetStepPath() != ""
+	switch {
+	case decision == decisionRetry:
 		return fmt.Sprintf("the undo of step %s is sent again", q.step())
-	case decisionDoneByHand:
+	case decision == decisionDoneByHand && waits:
 		return fmt.Sprintf("you have undone step %s by hand: it counts as undone, and the rest of the undo goes on", q.step())
-	case decisionGiveUp:
-		return fmt.Sprintf("the effect of step %s stays; the rest of the undo goes on and the run ends %s",
-			q.step(), outcomeName(workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED))
+	case decision == decisionDoneByHand:
+		return fmt.Sprintf("it is recorded that you have undone step %s by hand; the run has gone on already", q.step())
+	case decision == decisionGiveUp && waits:
+		return fmt.Sprintf("the effect of step %s stays; the rest of the undo goes on, and then the run %s", q.step(), q.afterUndo())
+	case decision == decisionGiveUp:
+		return fmt.Sprintf("it is recorded that the effect of step %s stays; the run has gone on already", q.step())
 	}
 	return ""
 }
 
-// step names the step in question.
-func (q question) step() string { return q.record.Opened.GetStepPath() }
+// afterUndo tells where the run goes once an undo with a failure in it is over.
+func (q question) afterUndo() string {
+	if then := q.run.GetCompensation().GetThen(); then != "" {
+		return "goes to state " + then
+	}
+	return "ends " + outcomeName(workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED)
+}
+
+// step names the step in question: that of the question itself, else that of the operation.
+func (q question) step() string {
+	if path := q.record.Opened.GetStepPath(); path != "" {
+		return path
+	}
+	return q.operation.GetStepPath()
+}
 
 // subject names what is tried, or was: the tool call where there is one, else the step.
 func (q question) subject() string {

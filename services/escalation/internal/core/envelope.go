@@ -100,7 +100,10 @@ func (i *Inbox) gatherFailing(ctx context.Context, envelope *Envelope) error {
 	evidence := opened.GetEvidence()
 	id, stepPath := opened.GetOperationId(), opened.GetStepPath()
 	if id == "" {
-		id, stepPath = evidence.GetOperationId(), evidence.GetProblem().GetStepPath()
+		id, stepPath = evidence.GetOperationId(), ""
+	}
+	if stepPath == "" {
+		stepPath = evidence.GetProblem().GetStepPath()
 	}
 	if id == "" {
 		return nil
@@ -168,7 +171,7 @@ func (i *Inbox) gatherRecent(ctx context.Context, envelope *Envelope) error {
 }
 
 func (i *Inbox) gatherConsequences(ctx context.Context, envelope *Envelope) error {
-	asked := question{record: envelope.Record, run: envelope.Run}
+	asked := question{record: envelope.Record, run: envelope.Run, now: i.ports.Clock.Now()}
 	if envelope.Failing != nil {
 		asked.operation = envelope.Failing.Operation
 	}
