@@ -60,12 +60,13 @@ func newEnvironment(input *Schema, stepIDs, locks, states []string) (*environmen
 	var steps []structField[*Scope]
 	for i, id := range stepIDs {
 		e.index[id] = i
-		e.steps = append(e.steps, &stepType{id: id})
+		t := &stepType{id: id}
+		e.steps = append(e.steps, t)
 		e.setOutput(id, nil)
 		steps = append(steps, structField[*Scope]{
 			name: id, celType: types.NewObjectType(stepTypeName(id)),
-			get:   func(s *Scope) (any, error) { return s.step(i), nil },
-			isSet: func(s *Scope) bool { return s.step(i).ran },
+			get:   func(s *Scope) (any, error) { return s.step(t), nil },
+			isSet: func(s *Scope) bool { return s.step(t).ran },
 		})
 	}
 	addStruct(e.provider, typeSteps, steps...)

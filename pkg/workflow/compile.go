@@ -168,8 +168,8 @@ func (c *compiler) place(f *Finding, offset, line, column int) {
 	}
 	p := c.doc.placeOf(f.Path)
 	f.Line, f.Column = p.line, p.column
-	if _, exact := c.doc.places[f.Path]; exact && p.text > 0 && line == 1 {
-		f.Column = p.text + offset + column
+	if exact, ok := c.doc.exactPlace(f.Path); ok && exact.text > 0 && line == 1 {
+		f.Column = exact.text + offset + column
 	}
 }
 

@@ -109,7 +109,7 @@ func wantMend(w want) string {
 
 // typeText shows a type as authors know it.
 func typeText(t *cel.Type) string {
-	return strings.NewReplacer("{", "object ", "}", "").Replace(cel.FormatCELType(t))
+	return objectName.ReplaceAllString(cel.FormatCELType(t), "object $1")
 }
 
 // issues reports the errors of the CEL compiler.
@@ -124,22 +124,33 @@ func (c *compiler) issues(at *site, issues *cel.Issues, path string, offset int)
 		if m := undefinedField.FindStringSubmatch(issue.Message); m != nil {
 			f.Rule, f.Message, f.Mend = at.undefined(missed.typeName, m[1])
 		} else if m := undeclaredName.FindStringSubmatch(issue.Message); m != nil {
-			f.Message = fmt.Sprintf("%q is not in scope here", m[1])
+			f.Message = fmt.Sprintf("%q is neither a name in scope here nor a function", m[1])
 			f.Mend = nearestMend(m[1], at.names(), "the names in scope are ")
 			if slices.Contains(scopedNames, m[1]) {
 				f.Mend = scopeMends[m[1]]
 			}
-		} else if strings.Contains(issue.Message, "no matching overload") && strings.Contains(issue.Message, "double") {
-			f.Mend = "a `number` is a double: write 1.0 for 1, or convert with int() or double()"
+		} else if strings.Contains(issue.Message, "no matching overload") {
+			f.Mend = overloadMend(issue.Message)
 		}
 		c.place(&f, offset, issue.Location.Line(), issue.Location.Column())
 		c.add(f)
 	}
 }
 
+// overloadMend says what usually helps when an operator does not take its operands.
+func overloadMend(msg string) string {
+	switch {
+	case strings.Contains(msg, "double"):
+		return "a `number` is a double: write 3.0 for 3, or convert with int() or double()"
+	case strings.Contains(msg, "null"):
+		return "a field that may be absent is tested with has(); one that may be null has type: [..., null] in its schema"
+	}
+	return ""
+}
+
 var (
 	undefinedField = regexp.MustCompile(`^undefined field '(.*)'`)
-	undeclaredName = regexp.MustCompile(`^undeclared reference to '([^']*)' \(in`)
+	undeclaredName = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 	scopedNames    = []string{"error", "original", "self", "output", "item", "index", "event"}
 	scopeMends     = map[string]string{
 		"error":    "`error` is in scope in error handlers only; elsewhere use steps.<id>.error",
@@ -156,9 +167,11 @@ var (
 func celMessage(msg string) string {
 	msg = strings.ReplaceAll(msg, " (in container '')", "")
 	msg = strings.TrimPrefix(msg, "Syntax error: ")
-	return strings.NewReplacer("{", "object ", "}", "", "_&&_", "&&", "_||_", "||", "_==_", "==", "_!=_", "!=", "_<_", "<", "_<=_", "<=", "_>_", ">",
-		"_>=_", ">=", "_+_", "+", "_-_", "-", "_*_", "*", "_/_", "/", "_%_", "%", "@in", "in", "_?_:_", "?:", "_[_]", "[]").Replace(msg)
+	return strings.NewReplacer("_&&_", "&&", "_||_", "||", "_==_", "==", "_!=_", "!=", "_<_", "<", "_<=_", "<=", "_>_", ">",
+		"_>=_", ">=", "_+_", "+", "_-_", "-", "_*_", "*", "_/_", "/", "_%_", "%", "@in", "in", "_?_:_", "?:", "_[_]", "[]").Replace(objectName.ReplaceAllString(msg, "object $1"))
 }
+
+var objectName = regexp.MustCompile(`\{([^{}']*)\}`)
 
 // undefined says that an object has no such field; a step or lock that does not exist is a broken reference.
 func (s *site) undefined(typeName, field string) (rule, message, mend string) {

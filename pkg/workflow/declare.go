@@ -164,7 +164,7 @@ func (c *compiler) inferSet(site *site, ref *stepRef) *Schema {
 			continue
 		}
 		if checked, issues := site.celEnv.Compile(source); issues.Err() == nil {
-			properties[name] = c.schemaOfType(checked.OutputType(), 0)
+			properties[name] = (&typeSchemas{provider: c.env.provider}).of(checked.OutputType())
 		}
 	}
 	return builtinSchema("steps."+ref.proto.GetId()+".output", map[string]any{
@@ -172,35 +172,41 @@ func (c *compiler) inferSet(site *site, ref *stepRef) *Schema {
 	})
 }
 
-// schemaOfType is the JSON Schema of what a value of a CEL type becomes as JSON.
-func (c *compiler) schemaOfType(t *cel.Type, depth int) map[string]any {
-	const deepest = 8
+// typeSchemas makes JSON Schemas of CEL types, up to a number of parts: beyond it a value stays untyped.
+type typeSchemas struct {
+	provider *provider
+	parts    int
+}
+
+// of is the JSON Schema of what a value of a CEL type becomes as JSON.
+func (t *typeSchemas) of(ct *cel.Type) map[string]any {
+	const mostParts = 200
+	if t.parts++; t.parts > mostParts {
+		return map[string]any{}
+	}
 	simple := map[types.Kind]string{
 		types.BoolKind: "boolean", types.IntKind: "integer", types.UintKind: "integer", types.DoubleKind: "number", types.StringKind: "string",
 		types.BytesKind: "string", types.TimestampKind: "string", types.DurationKind: "string", types.NullTypeKind: "null",
 	}
-	if name, ok := simple[t.Kind()]; ok {
-		if t.Kind() != types.NullTypeKind && t.IsAssignableType(cel.NullType) {
+	if name, ok := simple[ct.Kind()]; ok {
+		if ct.Kind() != types.NullTypeKind && ct.IsAssignableType(cel.NullType) {
 			return map[string]any{"type": []string{name, "null"}}
 		}
 		return map[string]any{"type": name}
 	}
-	if depth > deepest {
-		return map[string]any{}
-	}
-	switch t.Kind() {
+	switch ct.Kind() {
 	case types.ListKind:
-		return map[string]any{"type": "array", "items": c.schemaOfType(t.Parameters()[0], depth+1)}
+		return map[string]any{"type": "array", "items": t.of(ct.Parameters()[0])}
 	case types.MapKind:
-		return map[string]any{"type": "object", "additionalProperties": c.schemaOfType(t.Parameters()[1], depth+1)}
+		return map[string]any{"type": "object", "additionalProperties": t.of(ct.Parameters()[1])}
 	case types.StructKind:
-		s, ok := c.env.provider.structs[t.TypeName()]
+		s, ok := t.provider.structs[ct.TypeName()]
 		if !ok || s.other != nil {
 			return map[string]any{}
 		}
 		properties := map[string]any{}
 		for _, name := range s.names {
-			properties[name] = c.schemaOfType(s.fields[name].Type, depth+1)
+			properties[name] = t.of(s.fields[name].Type)
 		}
 		return map[string]any{"type": []string{"object", "null"}, "properties": properties}
 	}

@@ -40,7 +40,7 @@ func NewDocument(def *workflowv1.WorkflowDefinition) (*Document, Findings) {
 
 // report gives a finding its place and keeps it, unless it follows from an earlier one.
 func (d *Document) report(fs *Findings, f Finding) {
-	f.File = d.File
+	f.File, f.Path = d.File, d.written(f.Path)
 	if f.Line == 0 {
 		p := d.placeOf(f.Path)
 		f.Line, f.Column = p.line, p.column
@@ -63,18 +63,28 @@ func (d *Document) brokenAt(path string) bool {
 
 // placeOf finds the place of a path, or of the nearest thing above it that has one.
 func (d *Document) placeOf(path string) place {
-	if len(d.Definition.GetSteps()) > 0 {
-		// The shorthand is written out as one state; its text stands elsewhere.
-		if rest, ok := strings.CutPrefix(path, "states."+mainState+"."); ok && strings.HasPrefix(rest, "steps[") {
-			path = rest
-		}
-	}
-	for ; path != ""; path = parentPath(path) {
+	for path = d.written(path); path != ""; path = parentPath(path) {
 		if p, ok := d.places[path]; ok {
 			return p
 		}
 	}
 	return d.places[""]
+}
+
+// exactPlace finds the place of a path itself.
+func (d *Document) exactPlace(path string) (place, bool) {
+	p, ok := d.places[d.written(path)]
+	return p, ok
+}
+
+// written is the path as the author wrote it: the steps of the shorthand are compiled as those of one state.
+func (d *Document) written(path string) string {
+	if len(d.Definition.GetSteps()) > 0 {
+		if rest, ok := strings.CutPrefix(path, "states."+mainState+"."); ok && strings.HasPrefix(rest, "steps[") {
+			return rest
+		}
+	}
+	return path
 }
 
 // fieldPath appends fields or map keys to a path, quoting what is not a plain name.

@@ -88,7 +88,7 @@ type decodedScope struct {
 	scope *Scope
 	env   *environment
 	site  *site
-	steps []stepSlot
+	steps []*stepSlot // those asked for; few, so that a search is cheaper than a map
 
 	input, output, originalArgs, originalOut, selfArgs decodedValue
 }
@@ -103,7 +103,7 @@ type decodedValue struct {
 // use prepares the scope for an expression of a site.
 func (s *Scope) use(at *site) {
 	if s.decoded.env != at.env {
-		s.decoded = decodedScope{scope: s, env: at.env, steps: make([]stepSlot, len(at.env.steps))}
+		s.decoded = decodedScope{scope: s, env: at.env}
 	}
 	s.decoded.site = at
 }
@@ -162,25 +162,26 @@ func (d *decodedScope) Parent() cel.Activation { return nil }
 // stepSlot is what a step left, as far as it was asked for.
 type stepSlot struct {
 	id      string
-	asked   bool
 	ran     bool
 	value   StepValue
 	decoded decodedValue
 }
 
 // step asks for a step once.
-func (s *Scope) step(i int) *stepSlot {
-	slot := &s.decoded.steps[i]
-	if !slot.asked {
-		slot.asked = true
-		slot.id = s.decoded.env.steps[i].id
-		if s.Step != nil {
-			slot.value, slot.ran = s.Step(slot.id)
-		}
-		if !slot.ran {
-			slot.value = StepValue{Status: stepPending}
+func (s *Scope) step(t *stepType) *stepSlot {
+	for _, slot := range s.decoded.steps {
+		if slot.id == t.id {
+			return slot
 		}
 	}
+	slot := &stepSlot{id: t.id}
+	if s.Step != nil {
+		slot.value, slot.ran = s.Step(t.id)
+	}
+	if !slot.ran {
+		slot.value = StepValue{Status: stepPending}
+	}
+	s.decoded.steps = append(s.decoded.steps, slot)
 	return slot
 }
 
