@@ -172,16 +172,19 @@ func (c *compiler) inferSet(site *site, ref *stepRef) *Schema {
 	})
 }
 
-// typeSchemas makes JSON Schemas of CEL types, up to a number of parts: beyond it a value stays untyped.
+// typeSchemas makes JSON Schemas of CEL types, up to a size: what is beyond it stays untyped.
 type typeSchemas struct {
-	provider *provider
-	parts    int
+	provider     *provider
+	parts, depth int
 }
 
 // of is the JSON Schema of what a value of a CEL type becomes as JSON.
 func (t *typeSchemas) of(ct *cel.Type) map[string]any {
-	const mostParts = 200
-	if t.parts++; t.parts > mostParts {
+	const mostParts, deepest = 200, 10
+	t.parts++
+	t.depth++
+	defer func() { t.depth-- }()
+	if t.parts > mostParts || t.depth > deepest {
 		return map[string]any{}
 	}
 	simple := map[types.Kind]string{

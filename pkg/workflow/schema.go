@@ -54,8 +54,13 @@ func newSchema(raw json.RawMessage, name string) (s *Schema, err error) {
 	return &Schema{raw: raw, root: root, resolved: resolved, shape: b.build(root, "")}, nil
 }
 
-// JSON returns the schema itself. The caller does not change it.
-func (s *Schema) JSON() json.RawMessage { return s.raw }
+// JSON returns the schema itself, nil for a nil Schema. The caller does not change it.
+func (s *Schema) JSON() json.RawMessage {
+	if s == nil {
+		return nil
+	}
+	return s.raw
+}
 
 // Validate checks a value. The error names the path of the first problem (object members in alphabetical order) and what is wrong there.
 func (s *Schema) Validate(value json.RawMessage) error {
