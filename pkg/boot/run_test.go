@@ -338,7 +338,7 @@ func checkThrough(t *testing.T, process *instance) {
 		{"http://" + process.addresses.HTTP + "/open", "", http.StatusOK, "open"},
 		{"http://" + process.addresses.Admin + "/livez", "", http.StatusOK, "ok"},
 		{"http://" + process.addresses.Admin + "/readyz", "", http.StatusOK, "gateway: ready"},
-		{"http://" + process.addresses.Admin + "/metrics", "k3y", http.StatusOK, "grpc_server_handled_total"},
+		{"http://" + process.addresses.Admin + "/metrics", "k3y", http.StatusOK, "signalbox_build_info"},
 		{"http://" + process.addresses.Admin + "/metrics", "", http.StatusUnauthorized, "UNAUTHENTICATED"},
 		{"http://" + process.addresses.Admin + "/debug/pprof/", "k3y", http.StatusOK, "goroutine"},
 		{"http://" + process.addresses.Admin + "/debug/pprof/", "", http.StatusUnauthorized, ""},
