@@ -3,6 +3,7 @@
 package mailsink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,8 @@ func Start(address string, show io.Writer) (*Sink, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("mailsink: address %q is not loopback: use 127.0.0.1", address)
 	}
-	l, err := net.Listen("tcp", address)
+	var opener net.ListenConfig
+	l, err := opener.Listen(context.Background(), "tcp", address) // opening a local port does not wait
 	if err != nil {
 		return nil, fmt.Errorf("mailsink: %w", err)
 	}

@@ -8,5 +8,5 @@ func cpuMicros() int64 {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
 	}
-	return (u.Utime.Sec+u.Stime.Sec)*1e6 + int64(u.Utime.Usec) + int64(u.Stime.Usec)
+	return (u.Utime.Nano() + u.Stime.Nano()) / 1000
 }

@@ -25,7 +25,8 @@ func Listen(address string, guarded bool) (net.Listener, error) {
 	if !guarded && !loopback(host) {
 		return nil, fmt.Errorf("address %q is not loopback: use 127.0.0.1, or set a token", address)
 	}
-	return net.Listen("tcp", address)
+	var opener net.ListenConfig
+	return opener.Listen(context.Background(), "tcp", address) // opening a local port does not wait
 }
 
 func loopback(host string) bool {
@@ -49,7 +50,9 @@ func Run(ctx context.Context, l net.Listener, handler http.Handler, grace time.D
 	if errors.Is(err, context.DeadlineExceeded) { // event streams stay open until they are cut
 		err = server.Close()
 	}
-	<-served
+	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
+		err = errors.Join(err, failed)
+	}
 	return err
 }
 
