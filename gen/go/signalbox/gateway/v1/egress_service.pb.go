@@ -529,7 +529,10 @@ func (x *Invocation) GetIncarnation() string {
 type AttachAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The attempt.
-	Attempt       *AttemptRef `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt *AttemptRef `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When the attempt was intended. The gateway remembers attempts in bounded space; with this time it can tell one that it never saw
+	// from one that it has forgotten. Unset: once it has forgotten anything, an attempt it does not know counts as UNKNOWN.
+	IntentTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=intent_time,json=intentTime,proto3" json:"intent_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,6 +570,13 @@ func (*AttachAttempt) Descriptor() ([]byte, []int) {
 func (x *AttachAttempt) GetAttempt() *AttemptRef {
 	if x != nil {
 		return x.Attempt
+	}
+	return nil
+}
+
+func (x *AttachAttempt) GetIntentTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IntentTime
 	}
 	return nil
 }
@@ -986,9 +996,11 @@ const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\vincarnation\x18\v \x01(\tR\vincarnation\x1a@\n" +
 	"\x12FencingTokensEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x01\n" +
 	"\rAttachAttempt\x12:\n" +
-	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\"\xa5\x03\n" +
+	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\x12;\n" +
+	"\vintent_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"intentTime\"\xa5\x03\n" +
 	"\rAttemptResult\x12:\n" +
 	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\x128\n" +
 	"\x06status\x18\x02 \x01(\x0e2 .signalbox.gateway.v1.SendStatusR\x06status\x12\x16\n" +
@@ -1083,24 +1095,25 @@ var file_signalbox_gateway_v1_egress_service_proto_depIdxs = []int32{
 	15, // 6: signalbox.gateway.v1.Invocation.deadline:type_name -> google.protobuf.Timestamp
 	13, // 7: signalbox.gateway.v1.Invocation.fencing_tokens:type_name -> signalbox.gateway.v1.Invocation.FencingTokensEntry
 	5,  // 8: signalbox.gateway.v1.AttachAttempt.attempt:type_name -> signalbox.gateway.v1.AttemptRef
-	5,  // 9: signalbox.gateway.v1.AttemptResult.attempt:type_name -> signalbox.gateway.v1.AttemptRef
-	0,  // 10: signalbox.gateway.v1.AttemptResult.status:type_name -> signalbox.gateway.v1.SendStatus
-	16, // 11: signalbox.gateway.v1.AttemptResult.error_type:type_name -> signalbox.errors.v1.ErrorType
-	17, // 12: signalbox.gateway.v1.AttemptResult.retry_after:type_name -> google.protobuf.Duration
-	17, // 13: signalbox.gateway.v1.AttemptResult.latency:type_name -> google.protobuf.Duration
-	18, // 14: signalbox.gateway.v1.ListToolsResponse.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
-	14, // 15: signalbox.gateway.v1.ListToolsResponse.unavailable:type_name -> signalbox.gateway.v1.ListToolsResponse.UnavailableEntry
-	1,  // 16: signalbox.gateway.v1.EgressService.Dispatch:input_type -> signalbox.gateway.v1.DispatchRequest
-	9,  // 17: signalbox.gateway.v1.ToolService.ListTools:input_type -> signalbox.gateway.v1.ListToolsRequest
-	11, // 18: signalbox.gateway.v1.ToolService.CallTool:input_type -> signalbox.gateway.v1.CallToolRequest
-	2,  // 19: signalbox.gateway.v1.EgressService.Dispatch:output_type -> signalbox.gateway.v1.DispatchResponse
-	10, // 20: signalbox.gateway.v1.ToolService.ListTools:output_type -> signalbox.gateway.v1.ListToolsResponse
-	12, // 21: signalbox.gateway.v1.ToolService.CallTool:output_type -> signalbox.gateway.v1.CallToolResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 9: signalbox.gateway.v1.AttachAttempt.intent_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: signalbox.gateway.v1.AttemptResult.attempt:type_name -> signalbox.gateway.v1.AttemptRef
+	0,  // 11: signalbox.gateway.v1.AttemptResult.status:type_name -> signalbox.gateway.v1.SendStatus
+	16, // 12: signalbox.gateway.v1.AttemptResult.error_type:type_name -> signalbox.errors.v1.ErrorType
+	17, // 13: signalbox.gateway.v1.AttemptResult.retry_after:type_name -> google.protobuf.Duration
+	17, // 14: signalbox.gateway.v1.AttemptResult.latency:type_name -> google.protobuf.Duration
+	18, // 15: signalbox.gateway.v1.ListToolsResponse.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	14, // 16: signalbox.gateway.v1.ListToolsResponse.unavailable:type_name -> signalbox.gateway.v1.ListToolsResponse.UnavailableEntry
+	1,  // 17: signalbox.gateway.v1.EgressService.Dispatch:input_type -> signalbox.gateway.v1.DispatchRequest
+	9,  // 18: signalbox.gateway.v1.ToolService.ListTools:input_type -> signalbox.gateway.v1.ListToolsRequest
+	11, // 19: signalbox.gateway.v1.ToolService.CallTool:input_type -> signalbox.gateway.v1.CallToolRequest
+	2,  // 20: signalbox.gateway.v1.EgressService.Dispatch:output_type -> signalbox.gateway.v1.DispatchResponse
+	10, // 21: signalbox.gateway.v1.ToolService.ListTools:output_type -> signalbox.gateway.v1.ListToolsResponse
+	12, // 22: signalbox.gateway.v1.ToolService.CallTool:output_type -> signalbox.gateway.v1.CallToolResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_gateway_v1_egress_service_proto_init() }

@@ -1,0 +1,80 @@
+package core
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+// Tool is a tool as its server publishes it.
+type Tool struct {
+	Name        string
+	Description string
+	// InputSchema and OutputSchema are raw JSON Schemas; empty means that the server gives none.
+	InputSchema  json.RawMessage
+	OutputSchema json.RawMessage
+	// ReadOnly and Idempotent are the MCP hints of these names; Destructive only when the server says it outright.
+	ReadOnly, Idempotent, Destructive bool
+}
+
+// Policy is what the operator declares of a tool; it governs every call. The zero value declares nothing.
+type Policy struct {
+	// Effect; unspecified leaves it to the hints of the server.
+	Effect              workflowv1.Effect
+	IdempotencyArgument string
+	Reconcile           *workflowv1.ToolRef
+	// MaxDuration is how long a call can still take effect after it was sent; 0 means 60s.
+	MaxDuration time.Duration
+}
+
+// defaultMaxDuration is what a tool gets that declares none.
+const defaultMaxDuration = time.Minute
+
+// declare puts together what a server publishes and what the operator declares.
+func declare(server string, tool Tool, policy Policy) *workflowv1.ToolDeclaration {
+	effect := policy.Effect
+	if effect == workflowv1.Effect_EFFECT_UNSPECIFIED {
+		effect = hintedEffect(tool)
+	}
+	longest := policy.MaxDuration
+	if longest <= 0 {
+		longest = defaultMaxDuration
+	}
+	return &workflowv1.ToolDeclaration{
+		Server: server, Name: tool.Name, Description: tool.Description,
+		InputSchema: tool.InputSchema, OutputSchema: tool.OutputSchema,
+		Effect: effect, EffectDeclared: policy.Effect != workflowv1.Effect_EFFECT_UNSPECIFIED,
+		IdempotencyArgument: policy.IdempotencyArgument, Reconcile: policy.Reconcile, MaxDuration: durationpb.New(longest),
+	}
+}
+
+// hintedEffect reads the MCP hints. A server that contradicts itself is taken at its strictest word.
+func hintedEffect(tool Tool) workflowv1.Effect {
+	switch {
+	case tool.Destructive:
+		return workflowv1.Effect_EFFECT_WRITE
+	case tool.ReadOnly:
+		return workflowv1.Effect_EFFECT_READ
+	case tool.Idempotent:
+		return workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
+	default:
+		return workflowv1.Effect_EFFECT_WRITE
+	}
+}
+
+func byName(a, b *workflowv1.ToolDeclaration) int { return strings.Compare(a.GetName(), b.GetName()) }
+
+// declareAll declares the tools of a server in the order of their names. Of two with one name the first counts.
+func declareAll(server string, tools []Tool, policies map[string]Policy) []*workflowv1.ToolDeclaration {
+	declared := make([]*workflowv1.ToolDeclaration, 0, len(tools))
+	for _, tool := range tools {
+		declared = append(declared, declare(server, tool, policies[tool.Name]))
+	}
+	slices.SortStableFunc(declared, byName)
+	return slices.CompactFunc(declared, func(a, b *workflowv1.ToolDeclaration) bool { return a.GetName() == b.GetName() })
+}
