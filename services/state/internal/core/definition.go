@@ -1,0 +1,169 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// DefaultNamespace is the namespace of what names none.
+const DefaultNamespace = "default"
+
+// Definition is one immutable version of a workflow as it is kept.
+type Definition struct {
+	// Namespace, Name and Version name it.
+	Namespace, Name, Version string
+	// Digest of the closure.
+	Digest string
+	// Proto has every default written out. Tools are the pinned declarations.
+	Proto *workflowv1.WorkflowDefinition
+	Tools []*workflowv1.ToolDeclaration
+	// Source is what the author wrote.
+	Source []byte
+	// CreateTime is when it was registered.
+	CreateTime time.Time
+	// Findings are the warnings at that time.
+	Findings workflow.Findings
+}
+
+// Definitions registers and finds definitions.
+type Definitions struct {
+	store DefinitionStore
+	clock clock.Clock
+}
+
+// NewDefinitions makes the rules over a store.
+func NewDefinitions(store DefinitionStore, c clock.Clock) *Definitions {
+	return &Definitions{store: store, clock: c}
+}
+
+// Registration is a definition to be kept.
+type Registration struct {
+	// Source as its author wrote it, and the File named in findings. Empty: "definition".
+	Source []byte
+	File   string
+	// Tools is the catalogue to check against.
+	Tools []*workflowv1.ToolDeclaration
+	// ValidateOnly keeps nothing.
+	ValidateOnly bool
+}
+
+// Registered is what became of a registration.
+type Registered struct {
+	// Definition as kept; nil with ValidateOnly.
+	Definition *Definition
+	// Findings are the warnings.
+	Findings workflow.Findings
+	// Created is whether this call added it.
+	Created bool
+}
+
+// Register checks a definition and keeps it. It refuses with DEFINITION_INVALID and every finding, and with DEFINITION_CHANGED when the
+// version is kept with another digest. A definition that is kept already is no change.
+func (d *Definitions) Register(ctx context.Context, r Registration) (Registered, error) {
+	file := cmp.Or(r.File, "definition")
+	document, findings := workflow.Load(file, r.Source)
+	var compiled *workflow.Definition
+	if !findings.HasErrors() {
+		compiled, findings = workflow.Compile(document, workflow.NewCatalog(r.Tools))
+	}
+	if findings.HasErrors() || compiled == nil {
+		return Registered{}, definitionInvalid(file, findings)
+	}
+	if r.ValidateOnly {
+		return Registered{Findings: findings}, nil
+	}
+	kept, created, err := d.store.AddDefinition(ctx, d.definitionOf(compiled, r.Source, findings))
+	if err != nil {
+		return Registered{}, err
+	}
+	if kept.Digest != compiled.Digest {
+		return Registered{}, definitionChanged(kept, compiled.Digest)
+	}
+	return Registered{Definition: kept, Findings: findings, Created: created}, nil
+}
+
+func (d *Definitions) definitionOf(compiled *workflow.Definition, source []byte, findings workflow.Findings) *Definition {
+	meta := compiled.Proto.GetMetadata()
+	return &Definition{
+		Namespace:  cmp.Or(meta.GetNamespace(), DefaultNamespace),
+		Name:       meta.GetName(),
+		Version:    meta.GetVersion(),
+		Digest:     compiled.Digest,
+		Proto:      compiled.Proto,
+		Tools:      compiled.Tools,
+		Source:     source,
+		CreateTime: d.clock.Now(),
+		Findings:   findings,
+	}
+}
+
+func definitionInvalid(file string, findings workflow.Findings) *Refusal {
+	n := len(findings.Errors())
+	noun := "errors"
+	if n == 1 {
+		noun = "error"
+	}
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "%s has %d %s:\n%s", file, n, noun,
+		strings.TrimSuffix(findings.Errors().String(), "\n"))
+	r.Findings = findings
+	r.Metadata = map[string]string{"errors": strconv.Itoa(n), "warnings": strconv.Itoa(len(findings) - n)}
+	return r
+}
+
+func definitionChanged(kept *Definition, digest string) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED,
+		"%s %s is registered with digest %s, which differs from %s, the one given; raise metadata.version",
+		kept.Name, kept.Version, kept.Digest, digest)
+	r.Metadata = map[string]string{"name": kept.Name, "version": kept.Version, "digest": kept.Digest, "given_digest": digest}
+	return r
+}
+
+// Get reads one version. It refuses with WORKFLOW_NOT_FOUND or VERSION_NOT_FOUND.
+func (d *Definitions) Get(ctx context.Context, key DefinitionKey) (*Definition, error) {
+	switch {
+	case key.Digest == "" && key.Name == "":
+		return nil, Invalid("name", "is empty; name a workflow, or give the digest of a definition")
+	case key.Digest != "" && (key.Name != "" || key.Version != ""):
+		return nil, Invalid("digest", "excludes name and version; give one or the other")
+	}
+	found, err := d.store.FindDefinition(ctx, key)
+	if err != nil || found != nil {
+		return found, err
+	}
+	return nil, d.notFound(ctx, key)
+}
+
+func (d *Definitions) notFound(ctx context.Context, key DefinitionKey) error {
+	if key.Digest != "" {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND,
+			"no definition with digest %q in namespace %q", key.Digest, key.Namespace)
+	}
+	all, err := d.store.ListVersions(ctx, key.Namespace)
+	if err != nil {
+		return err
+	}
+	var names, versions []string
+	for _, v := range all {
+		names = append(names, v.Name)
+		if v.Name == key.Name {
+			versions = append(versions, v.Version)
+		}
+	}
+	if len(versions) == 0 {
+		r := refuse(errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND, "no workflow %q in namespace %q", key.Name, key.Namespace)
+		r.Want, r.Have = key.Name, names
+		return r
+	}
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, "workflow %q has no version %q, only %s",
+		key.Name, key.Version, listVersions(versions))
+	r.Want, r.Have = key.Version, versions
+	return r
+}

@@ -1,0 +1,118 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// Refusal is an error with a stable reason, fit to be shown to the client.
+type Refusal struct {
+	// Reason is the stable reason; never the unspecified one.
+	Reason errorsv1.ErrorReason
+	// Message says what is wrong and how to mend it.
+	Message string
+	// Field is the path of the request's field at fault. Empty: the request as a whole.
+	Field string
+	// Want is the name that was not found, and Have are existing names to search for a near match. Empty: nothing is suggested.
+	Want string
+	Have []string
+	// Findings are those of a refused definition.
+	Findings workflow.Findings
+	// Metadata is for programs. May be nil.
+	Metadata map[string]string
+}
+
+// Error returns the message.
+func (r *Refusal) Error() string { return r.Message }
+
+// RefusalOf finds the refusal in err, however deeply wrapped; nil when there is none.
+func RefusalOf(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return nil
+}
+
+// IsReason reports whether err holds a refusal of this reason.
+func IsReason(err error, reason errorsv1.ErrorReason) bool {
+	r := RefusalOf(err)
+	return r != nil && r.Reason == reason
+}
+
+// refuse makes a refusal.
+func refuse(reason errorsv1.ErrorReason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Invalid makes an INVALID_ARGUMENT refusal about one field; the format says what is wrong with its value and how to mend it.
+func Invalid(field, format string, args ...any) *Refusal {
+	problem := fmt.Sprintf(format, args...)
+	return &Refusal{
+		Reason: errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, Message: field + ": " + problem, Field: field,
+	}
+}
+
+// RunNotFound says that a run does not exist; have are existing ids to suggest from.
+func RunNotFound(namespace, runID string, have []string) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "no run %q in namespace %q", runID, namespace)
+	r.Want, r.Have = runID, have
+	return r
+}
+
+// RequestNotFound says that no run was started under a request id.
+func RequestNotFound(namespace, requestID string) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
+		"no run in namespace %q was started with request_id %q", namespace, requestID)
+}
+
+// SequenceNotFound says that a history has not come to a sequence.
+func SequenceNotFound(runID string, sequence, last uint64) *Refusal {
+	return Invalid("sequences", "run %q has no event %d; its events are 1 to %d", runID, sequence, last)
+}
+
+// ArtifactNotFound says that the namespace holds no artifact of this digest.
+func ArtifactNotFound(namespace, digest string) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND,
+		"no artifact %q in namespace %q; an artifact exists once a run that names it, or an upload, has stored it", digest, namespace)
+}
+
+// EscalationNotFound says that an escalation does not exist; have are existing ids to suggest from.
+func EscalationNotFound(namespace, id string, have []string) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_ESCALATION_NOT_FOUND, "no escalation %q in namespace %q", id, namespace)
+	r.Want, r.Have = id, have
+	return r
+}
+
+// SchemaTooNew says that the data was written by a newer binary.
+func SchemaTooNew(found, known int) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_SCHEMA_TOO_NEW,
+		"the data folder has schema version %d and this binary knows versions up to %d; start a newer signalbox", found, known)
+	r.Metadata = map[string]string{"found": fmt.Sprint(found), "known": fmt.Sprint(known)}
+	return r
+}
+
+// DataFolderInUse says that another process holds the data folder; holder is what it wrote about itself.
+func DataFolderInUse(dir, holder string) *Refusal {
+	if holder == "" {
+		holder = "a process that has not said who it is"
+	}
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DATA_FOLDER_IN_USE,
+		"%s is in use by %s; stop that process, or give this one another data_dir", dir, holder)
+	r.Metadata = map[string]string{"holder": holder, "data_dir": dir}
+	return r
+}
+
+// Draining says that the service is being stopped.
+func Draining() *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_DRAINING, "the state service is shutting down; send the request again")
+}
+
+// CursorInvalid says that a page's cursor is none that the store gave out.
+func CursorInvalid() *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID,
+		"page_token: not one that this call gave out; leave it empty to begin at the first page")
+}

@@ -1,0 +1,64 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/services/state/internal/core"
+)
+
+// maxResolvedBytes bounds the artifacts put into one answer.
+const maxResolvedBytes = 16 << 20
+
+// resolver replaces payloads that name artifacts by their bytes.
+type resolver struct {
+	store     core.ArtifactStore
+	namespace string
+	bytes     int
+}
+
+// resolve goes through a message and all messages in it.
+func (r *resolver) resolve(ctx context.Context, m protoreflect.Message) (err error) {
+	if payload, ok := m.Interface().(*workflowv1.Payload); ok {
+		return r.payload(ctx, payload)
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.IsMap():
+			if fd.MapValue().Message() == nil {
+				return true
+			}
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				err = r.resolve(ctx, v.Message())
+				return err == nil
+			})
+		case fd.Message() == nil:
+		case fd.IsList():
+			for i := 0; i < v.List().Len() && err == nil; i++ {
+				err = r.resolve(ctx, v.List().Get(i).Message())
+			}
+		default:
+			err = r.resolve(ctx, v.Message())
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (r *resolver) payload(ctx context.Context, p *workflowv1.Payload) error {
+	ref := p.GetArtifact()
+	if ref == nil {
+		return nil
+	}
+	data, size, err := r.store.ReadArtifact(ctx, r.namespace, ref.GetDigest(), 0, maxResolvedBytes)
+	if err != nil {
+		return err
+	}
+	if r.bytes += int(size); r.bytes > maxResolvedBytes {
+		return tooLarge(maxResolvedBytes)
+	}
+	p.Value = &workflowv1.Payload_Inline{Inline: data}
+	return nil
+}

@@ -1,0 +1,263 @@
+package sqlitestore
+
+import (
+	"zombiezen.com/go/sqlite"
+
+	"github.com/signalbox-dev/signalbox/services/state/internal/core"
+)
+
+// sequenceBits is how much of a history row's number is the sequence.
+const sequenceBits = 28
+
+func historyRow(runNo int64, sequence uint64) int64 { return runNo<<sequenceBits | int64(sequence) }
+
+// statements are those of the commit path, prepared once.
+type statements struct {
+	begin, commit, rollback           *sqlite.Stmt
+	findRun, findRequest              *sqlite.Stmt
+	insertRun, moveRun, changeRun     *sqlite.Stmt
+	insertRequest, insertHistory      *sqlite.Stmt
+	upsertOperation                   *sqlite.Stmt
+	escalationOwner, upsertEscalation *sqlite.Stmt
+	insertEvent                       *sqlite.Stmt
+}
+
+func prepareStatements(conn *sqlite.Conn) (*statements, error) {
+	st := &statements{}
+	for target, query := range map[**sqlite.Stmt]string{
+		&st.begin:    "BEGIN IMMEDIATE",
+		&st.commit:   "COMMIT",
+		&st.rollback: "ROLLBACK",
+		&st.findRun: `SELECT run_no, shard, sequence, commit_id, status, attention, workflow
+			FROM runs WHERE namespace = ? AND run_id = ?`,
+		&st.findRequest: `SELECT r.run_id, q.digest FROM requests q JOIN runs r ON r.run_no = q.run_no
+			WHERE q.namespace = ? AND q.request_id = ?`,
+		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head,
+			status, attention, workflow, namespace, run_id, shard, start_time) VALUES (?,?,?,?,?,?,?,?,?, ?,?,?, ?,?,?,?)`,
+		// Most commits change no column that an index holds. Naming only the others spares the indexes.
+		&st.moveRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
+			wake_time = ?, head = ? WHERE run_no = ?`,
+		&st.changeRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
+			wake_time = ?, head = ?, status = ?, attention = ?, workflow = ? WHERE run_no = ?`,
+		&st.insertRequest: "INSERT INTO requests (namespace, request_id, run_no, digest) VALUES (?,?,?,?)",
+		&st.insertHistory: "INSERT INTO history (row_no, first_sequence, events) VALUES (?,?,?)",
+		&st.upsertOperation: `INSERT INTO operations (run_no, operation_id, status, was_unknown, step_path, record) VALUES (?,?,?,?,?,?)
+			ON CONFLICT DO UPDATE SET status = excluded.status, was_unknown = excluded.was_unknown, step_path = excluded.step_path,
+			record = excluded.record`,
+		&st.escalationOwner: "SELECT run_no FROM escalations WHERE namespace = ? AND escalation_id = ?",
+		&st.upsertEscalation: `INSERT INTO escalations (namespace, escalation_id, run_no, run_id, workflow, state, opened, closed,
+			open_time, close_time, open_sequence) VALUES (?,?,?,?,?,?,?,?,?,?,?)
+			ON CONFLICT (namespace, escalation_id) DO UPDATE SET state = excluded.state,
+			opened = coalesce(excluded.opened, opened), closed = coalesce(excluded.closed, closed),
+			open_time = iif(excluded.open_time = 0, open_time, excluded.open_time),
+			close_time = iif(excluded.close_time = 0, close_time, excluded.close_time),
+			open_sequence = iif(excluded.open_sequence = 0, open_sequence, excluded.open_sequence)`,
+		&st.insertEvent: "INSERT INTO events (namespace, position, type, run_id, time, record) VALUES (?,?,?,?,?,?)",
+	} {
+		var err error
+		if *target, err = conn.Prepare(query); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+// apply judges a commit and, when the verdict is so, writes it. An error means that the transaction cannot go on.
+func (w *writer) apply(c *core.Commit) (core.Result, error) {
+	key := core.RunKey{Namespace: c.Namespace, RunID: c.RunID}
+	run, err := w.find(key)
+	if err != nil {
+		return core.Result{}, err
+	}
+	stored, err := w.stored(c, run)
+	if err != nil {
+		return core.Result{}, err
+	}
+	verdict := core.Judge(c, stored)
+	if verdict.Apply {
+		if verdict.Refusal, err = w.foreignEscalation(c, run); err != nil {
+			return core.Result{}, err
+		}
+	}
+	if verdict.Apply && verdict.Refusal == nil {
+		if err := w.write(c, key, run); err != nil {
+			return core.Result{}, err
+		}
+	}
+	return core.Result{CommitID: c.ID, Refusal: verdict.Refusal, ExistingRunID: verdict.ExistingRunID}, nil
+}
+
+// find returns what is stored of a run; nil when it does not exist.
+func (w *writer) find(key core.RunKey) (*runState, error) {
+	if run := w.cache.get(key); run != nil {
+		return run, nil
+	}
+	s := w.stmts.findRun
+	s.BindText(1, key.Namespace)
+	s.BindText(2, key.RunID)
+	found, err := s.Step()
+	if err != nil || !found {
+		return nil, resetAfter(s, err)
+	}
+	run := &runState{
+		no: s.ColumnInt64(0), shard: uint32(s.ColumnInt64(1)), sequence: uint64(s.ColumnInt64(2)), commitID: s.ColumnText(3),
+		status: statusAt(s, 4), attention: s.ColumnBool(5), workflow: s.ColumnText(6),
+	}
+	w.cache.put(key, run)
+	return run, s.Reset()
+}
+
+// stored gathers what the judge needs.
+func (w *writer) stored(c *core.Commit, run *runState) (core.Stored, error) {
+	stored := core.Stored{Epoch: w.epochs[c.Shard]}
+	if run != nil {
+		stored.Exists, stored.Shard, stored.Sequence, stored.CommitID = true, run.shard, run.sequence, run.commitID
+	}
+	if !c.Creates() || c.RequestID == "" {
+		return stored, nil
+	}
+	s := w.stmts.findRequest
+	s.BindText(1, c.Namespace)
+	s.BindText(2, c.RequestID)
+	found, err := s.Step()
+	if err == nil && found {
+		stored.RequestRunID, stored.RequestDigest = s.ColumnText(0), bytesAt(s, 1)
+	}
+	return stored, resetAfter(s, err)
+}
+
+// write puts a delta into the tables.
+func (w *writer) write(c *core.Commit, key core.RunKey, run *runState) error {
+	next := runState{
+		shard: c.Shard, sequence: c.Sequence, commitID: c.ID,
+		status: c.Index.Status, attention: c.Index.Attention, workflow: c.Index.Workflow,
+	}
+	var err error
+	if run == nil {
+		next.no, err = w.insertRun(c)
+		run = &runState{}
+	} else {
+		next.no = run.no
+		err = w.updateRun(c, run)
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.insertHistory(c, next.no); err != nil {
+		return err
+	}
+	for i := range c.Operations {
+		if err := w.upsertOperation(&c.Operations[i], next.no); err != nil {
+			return err
+		}
+	}
+	if err := w.writeRest(c, next.no); err != nil {
+		return err
+	}
+	*run = next
+	w.cache.put(key, run)
+	return nil
+}
+
+// writeRest writes what few commits have.
+func (w *writer) writeRest(c *core.Commit, runNo int64) error {
+	for i := range c.Escalations {
+		if err := w.upsertEscalation(&c.Escalations[i], runNo); err != nil {
+			return err
+		}
+	}
+	for i := range c.Outbox {
+		if err := w.insertEvent(c, &c.Outbox[i]); err != nil {
+			return err
+		}
+	}
+	for i := range c.Artifacts {
+		if err := putArtifact(w.conn, c.Namespace, runNo, c.Artifacts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindRun binds the columns that all three statements begin with.
+func bindRun(s *sqlite.Stmt, c *core.Commit) {
+	s.BindInt64(1, int64(c.Epoch))
+	s.BindInt64(2, int64(c.Sequence))
+	s.BindText(3, c.ID)
+	s.BindInt64(4, int64(c.Index.Outcome))
+	s.BindText(5, c.Index.Version)
+	s.BindText(6, c.Index.State)
+	s.BindInt64(7, nanos(c.Index.UpdateTime))
+	s.BindInt64(8, nanos(c.Index.WakeTime))
+	s.BindBytes(9, c.Head)
+}
+
+func bindIndexed(s *sqlite.Stmt, c *core.Commit) {
+	s.BindInt64(10, int64(c.Index.Status))
+	s.BindInt64(11, boolInt(c.Index.Attention))
+	s.BindText(12, c.Index.Workflow)
+}
+
+func (w *writer) insertRun(c *core.Commit) (runNo int64, err error) {
+	s := w.stmts.insertRun
+	bindRun(s, c)
+	bindIndexed(s, c)
+	s.BindText(13, c.Namespace)
+	s.BindText(14, c.RunID)
+	s.BindInt64(15, int64(c.Shard))
+	s.BindInt64(16, nanos(c.Index.StartTime))
+	if err := step(s); err != nil {
+		return 0, err
+	}
+	runNo = w.conn.LastInsertRowID()
+	if c.RequestID == "" {
+		return runNo, nil
+	}
+	s = w.stmts.insertRequest
+	s.BindText(1, c.Namespace)
+	s.BindText(2, c.RequestID)
+	s.BindInt64(3, runNo)
+	s.BindBytes(4, c.RequestDigest)
+	return runNo, step(s)
+}
+
+func (w *writer) updateRun(c *core.Commit, run *runState) error {
+	if run.status == c.Index.Status && run.attention == c.Index.Attention && run.workflow == c.Index.Workflow {
+		s := w.stmts.moveRun
+		bindRun(s, c)
+		s.BindInt64(10, run.no)
+		return step(s)
+	}
+	s := w.stmts.changeRun
+	bindRun(s, c)
+	bindIndexed(s, c)
+	s.BindInt64(13, run.no)
+	return step(s)
+}
+
+func (w *writer) insertHistory(c *core.Commit, runNo int64) error {
+	s := w.stmts.insertHistory
+	s.BindInt64(1, historyRow(runNo, c.Sequence))
+	s.BindInt64(2, int64(c.ExpectedSequence+1))
+	s.BindBytes(3, c.Events)
+	return step(s)
+}
+
+func (w *writer) upsertOperation(o *core.Operation, runNo int64) error {
+	s := w.stmts.upsertOperation
+	s.BindInt64(1, runNo)
+	s.BindText(2, o.ID)
+	s.BindInt64(3, int64(o.Status))
+	s.BindInt64(4, boolInt(o.WasUnknown))
+	s.BindText(5, o.StepPath)
+	s.BindBytes(6, o.Record)
+	return step(s)
+}
+
+// resetAfter resets a statement whose rows are not wanted any more, and returns the error of its last step, if any.
+func resetAfter(s *sqlite.Stmt, err error) error {
+	if resetErr := s.Reset(); err == nil {
+		err = resetErr
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+package sqlitestore
+
+import (
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/services/state/internal/core"
+)
+
+// runState is what the writer needs of a run to judge its next commit and to find out which indexes that commit touches.
+type runState struct {
+	no        int64
+	shard     uint32
+	sequence  uint64
+	commitID  string
+	status    workflowv1.RunStatus
+	attention bool
+	workflow  string
+}
+
+// runCache keeps the states of the runs that moved last. As there is one writer, what it holds is what the database holds. It is two
+// generations of at most limit runs: the older one is dropped when the younger is full, and a run that is found in it is young again.
+type runCache struct {
+	limit      int
+	young, old map[core.RunKey]*runState
+}
+
+func newRunCache(limit int) *runCache {
+	c := &runCache{limit: limit}
+	c.clear()
+	return c
+}
+
+func (c *runCache) clear() {
+	c.young, c.old = map[core.RunKey]*runState{}, nil
+}
+
+func (c *runCache) get(key core.RunKey) *runState {
+	if state := c.young[key]; state != nil {
+		return state
+	}
+	state := c.old[key]
+	if state != nil {
+		delete(c.old, key)
+		c.put(key, state)
+	}
+	return state
+}
+
+func (c *runCache) put(key core.RunKey, state *runState) {
+	if len(c.young) >= c.limit {
+		c.old, c.young = c.young, make(map[core.RunKey]*runState, c.limit)
+	}
+	c.young[key] = state
+}
+
+func (c *runCache) drop(key core.RunKey) {
+	delete(c.young, key)
+	delete(c.old, key)
+}

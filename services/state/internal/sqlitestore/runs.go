@@ -1,0 +1,138 @@
+package sqlitestore
+
+import (
+	"context"
+	"strconv"
+
+	"zombiezen.com/go/sqlite"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/services/state/internal/core"
+)
+
+const headColumns = "run_no, shard, status, sequence, head"
+
+func headAt(s *sqlite.Stmt) core.RunHead {
+	return core.RunHead{
+		Shard: uint32(s.ColumnInt64(1)), Ended: statusAt(s, 2) == workflowv1.RunStatus_RUN_STATUS_ENDED,
+		Sequence: uint64(s.ColumnInt64(3)), Head: bytesAt(s, 4),
+	}
+}
+
+func statusAt(s *sqlite.Stmt, col int) workflowv1.RunStatus {
+	return workflowv1.RunStatus(s.ColumnInt32(col))
+}
+
+// GetRun implements core.RunStore.
+func (s *Store) GetRun(ctx context.Context, namespace, runID string) (head core.RunHead, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
+		_, head, err = readHead(conn, namespace, runID)
+		return err
+	})
+	return head, err
+}
+
+// readHead reads a run's number and head, or refuses with RunNotFound.
+func readHead(conn *sqlite.Conn, namespace, runID string) (no int64, head core.RunHead, err error) {
+	err = each(conn, "SELECT "+headColumns+" FROM runs WHERE namespace = ? AND run_id = ?", func(s *sqlite.Stmt) {
+		s.BindText(1, namespace)
+		s.BindText(2, runID)
+	}, func(s *sqlite.Stmt) error {
+		no, head = s.ColumnInt64(0), headAt(s)
+		return nil
+	})
+	if err == nil && no == 0 {
+		err = runNotFound(conn, namespace, runID)
+	}
+	return no, head, err
+}
+
+func runNotFound(conn *sqlite.Conn, namespace, runID string) error {
+	near, err := neighbours(conn, "runs", "run_id", namespace, runID)
+	if err != nil {
+		return err
+	}
+	return core.RunNotFound(namespace, runID, near)
+}
+
+// neighbours returns the ids that stand before and after an id that is not there, to suggest from. All of them would be too many.
+func neighbours(conn *sqlite.Conn, table, column, namespace, id string) (ids []string, err error) {
+	const some = "20"
+	for _, half := range []string{"<= ?2 ORDER BY " + column + " DESC", ">= ?2 ORDER BY " + column} {
+		err := each(conn, "SELECT "+column+" FROM "+table+" WHERE namespace = ?1 AND "+column+" "+half+" LIMIT "+some,
+			func(s *sqlite.Stmt) {
+				s.BindText(1, namespace)
+				s.BindText(2, id)
+			}, func(s *sqlite.Stmt) error {
+				ids = append(ids, s.ColumnText(0))
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// GetRunByRequest implements core.RunStore.
+func (s *Store) GetRunByRequest(ctx context.Context, namespace, requestID string) (head core.RunHead, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		found := false
+		err := each(conn, "SELECT "+headColumns+` FROM runs WHERE run_no =
+			(SELECT run_no FROM requests WHERE namespace = ? AND request_id = ?)`, func(s *sqlite.Stmt) {
+			s.BindText(1, namespace)
+			s.BindText(2, requestID)
+		}, func(s *sqlite.Stmt) error {
+			head, found = headAt(s), true
+			return nil
+		})
+		if err == nil && !found {
+			err = core.RequestNotFound(namespace, requestID)
+		}
+		return err
+	})
+	return head, err
+}
+
+// ListRuns implements core.RunStore.
+func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Page) (heads []core.RunHead, next string, err error) {
+	before, err := cursorNumber(page.Cursor, 1<<62)
+	if err != nil {
+		return nil, "", err
+	}
+	where := &condition{}
+	where.add("run_no < ?", before)
+	if query.Namespace != "" {
+		where.add("namespace = ?", query.Namespace)
+	}
+	if query.Filter != nil {
+		where.and()
+		where.filter(query.Filter)
+	}
+	sql := "SELECT " + headColumns + " FROM runs WHERE " + where.sql.String() + " ORDER BY run_no DESC LIMIT " + strconv.Itoa(page.Limit+1)
+	last := int64(0)
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		return once(conn, sql, where.bind, func(s *sqlite.Stmt) error {
+			if len(heads) == page.Limit {
+				next = strconv.FormatInt(last, 10)
+				return nil
+			}
+			last = s.ColumnInt64(0)
+			heads = append(heads, headAt(s))
+			return nil
+		})
+	})
+	return heads, next, err
+}
+
+// cursorNumber reads a cursor that is the number of the last row of the page before; start stands for no cursor.
+func cursorNumber(cursor string, start int64) (int64, error) {
+	if cursor == "" {
+		return start, nil
+	}
+	n, err := strconv.ParseInt(cursor, 10, 64)
+	if err != nil || n < 0 {
+		return 0, core.CursorInvalid()
+	}
+	return n, nil
+}
