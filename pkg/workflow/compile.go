@@ -64,12 +64,13 @@ type compiler struct {
 	steps       []*stepRef
 	tools       map[string]*resolvedTool
 	outputs     map[string]*Schema
+	compiledAs  map[*stepRef]*Step
 	expressions int
 	compiled    []*Expr // kept for the linter only
 }
 
 func newCompiler(def *workflowv1.WorkflowDefinition, cat Catalog) *compiler {
-	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}}
+	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}}
 }
 
 // run compiles; what is wrong is in the findings.
@@ -185,8 +186,7 @@ func (c *compiler) template(at *site, b func(*templateBuilder)) *Template {
 		},
 	}
 	b(tb)
-	if c.findings[before:].HasErrors() {
-		return &Template{parts: []templatePart{{json: []byte("null")}}}
-	}
-	return tb.build()
+	t := tb.build()
+	t.broken = c.findings[before:].HasErrors()
+	return t
 }

@@ -167,6 +167,8 @@ var (
 func celMessage(msg string) string {
 	msg = strings.ReplaceAll(msg, " (in container '')", "")
 	msg = strings.TrimPrefix(msg, "Syntax error: ")
+	msg, _, _ = strings.Cut(msg, " expecting {") // a list of everything that could stand there
+	msg = strings.ReplaceAll(msg, "input '<EOF>'", "end of the expression")
 	return strings.NewReplacer("_&&_", "&&", "_||_", "||", "_==_", "==", "_!=_", "!=", "_<_", "<", "_<=_", "<=", "_>_", ">",
 		"_>=_", ">=", "_+_", "+", "_-_", "-", "_*_", "*", "_/_", "/", "_%_", "%", "@in", "in", "_?_:_", "?:", "_[_]", "[]").Replace(objectName.ReplaceAllString(msg, "object $1"))
 }
@@ -183,7 +185,7 @@ func (s *site) undefined(typeName, field string) (rule, message, mend string) {
 		return "L3", fmt.Sprintf("there is no lock %q", field), nearestMend(field, names, "the locks are ")
 	}
 	of := strings.Trim(typeName, "{}")
-	if first, _, ok := strings.Cut(of, " "); ok { // "original 3"
+	if first, _, _ := strings.Cut(of, " "); first == "original" || first == "self" { // "original 3"
 		of = first
 	}
 	return "L4", fmt.Sprintf("%s has no field %q", of, field), nearestMend(field, names, "its fields are ")

@@ -23,6 +23,7 @@ func (c *compiler) compileStates() {
 	for _, ref := range slices.Backward(c.steps) { // a fallback's step comes after the step it belongs to
 		step := c.step(ref, fallbacks)
 		c.out.steps[step.ID] = step
+		c.compiledAs[ref] = step
 		if ref.fallback {
 			fallbacks[ref.proto] = step
 		} else if s := c.out.States[ref.state]; s != nil {

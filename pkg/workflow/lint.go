@@ -17,10 +17,8 @@ func (c *compiler) lint() {
 	c.lintReachability(g)
 	c.lintLoops(g)
 	c.lintUntyped()
-	if !c.findings.HasErrors() { // what follows asks the compiled handlers
-		c.lintRetries()
-		c.lintRepeats(g)
-	}
+	c.lintRetries()
+	c.lintRepeats(g)
 }
 
 // lintReachability is L1 and L2.
@@ -96,7 +94,10 @@ func (c *compiler) unchecked(id string) bool {
 func (c *compiler) lintRetries() {
 	const mend = "give it an idempotency_argument if the tool takes a key, or a reconcile probe; or take it out of the retry by a handler of its own"
 	for _, ref := range c.steps {
-		step := c.out.steps[ref.proto.GetId()]
+		step := c.compiledAs[ref]
+		if step == nil {
+			continue
+		}
 		if t := step.Tool; t != nil && unsafe(t, ref.proto.GetTool()) {
 			if h, types := c.retrying(step); h != nil {
 				c.fault("L12", fieldPath(ref.at, "tool"), mend, "%s is %s and is retried on %s (%s), but a repeated call cannot be told from a first one",
@@ -157,8 +158,11 @@ func mayHandle(h *Handler, t errorsv1.ErrorType, effect string) (may, must bool)
 	if !h.Matches(t) {
 		return false, false
 	}
-	if h.When == nil {
+	if h.Proto.GetWhen() == "" {
 		return true, true
+	}
+	if h.When == nil { // refused
+		return true, false
 	}
 	value, known := h.When.assume(errtype.Name(t), effect)
 	return !known || value, known && value
@@ -177,7 +181,9 @@ func (c *compiler) placeText(h *Handler) string {
 		find(fieldPath("states", name), s.Handlers)
 	}
 	for _, ref := range c.steps {
-		find(ref.at, c.out.steps[ref.proto.GetId()].Handlers)
+		if step := c.compiledAs[ref]; step != nil {
+			find(ref.at, step.Handlers)
+		}
 	}
 	if p, ok := c.doc.places[at]; ok {
 		return fmt.Sprintf("by the handler at line %d", p.line)
@@ -190,8 +196,8 @@ func (c *compiler) placeText(h *Handler) string {
 // says which visits are one effect each, when its arguments are the same on every visit, or when `already-done` is handled.
 func (c *compiler) lintRepeats(g *graph) {
 	for _, ref := range c.steps {
-		step := c.out.steps[ref.proto.GetId()]
-		if step.Tool == nil || step.State == nil || step.Tool.Effect < workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || step.Tool.Declaration == nil {
+		step := c.compiledAs[ref]
+		if step == nil || step.Tool == nil || step.State == nil || step.Tool.Effect < workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || step.Tool.Declaration == nil {
 			continue
 		}
 		undone := func(e edge) bool { return e.undoes && step.undoneBy(e.scope) }

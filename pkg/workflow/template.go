@@ -14,6 +14,8 @@ type Template struct {
 	// size is a guess of the result's size.
 	size  int
 	reads []string
+	// broken tells that a part was refused; the definition is refused with it.
+	broken bool
 }
 
 // templatePart is finished JSON, or an expression whose value stands by itself or as text inside a string.
@@ -56,7 +58,7 @@ func (t *Template) Reads() []string {
 }
 
 // Constant reports whether the template holds no expression.
-func (t *Template) Constant() bool { return len(t.parts) == 1 && t.parts[0].expr == nil }
+func (t *Template) Constant() bool { return !t.broken && len(t.parts) == 1 && t.parts[0].expr == nil }
 
 // exprs are the expressions of the template.
 func (t *Template) exprs() []*Expr {
@@ -90,7 +92,7 @@ func (b *templateBuilder) build() *Template {
 		}
 	}
 	t.reads = mergeReads(t.reads)
-	if t.Constant() {
+	if len(t.parts) == 1 {
 		// Capped, so that a caller who appends does not write into the next result.
 		t.parts[0].json = t.parts[0].json[:len(t.parts[0].json):len(t.parts[0].json)]
 	}
