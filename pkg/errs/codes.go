@@ -1,5 +1,7 @@
 package errs
 
+//go:generate go run ./internal/gendocs
+
 import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
