@@ -204,7 +204,9 @@ func TestInternalErrorsAndPanicsAreMasked(t *testing.T) {
 			"error": func() error { return errors.New("secret of the driver") },
 			"panic": func() error { panic("secret of the driver") },
 		} {
-			d.unary = func(context.Context, *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) { return nil, fail() }
+			d.unary = func(context.Context, *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) {
+				return nil, fail()
+			}
 			d.bidi = func(grpc.BidiStreamingServer[grpc_testing.StreamingOutputCallRequest, grpc_testing.StreamingOutputCallResponse]) error {
 				return fail()
 			}

@@ -13,6 +13,7 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	"github.com/signalbox-dev/signalbox/pkg/authn"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
@@ -53,7 +54,7 @@ func shaveDeadline() interceptor {
 		if !ok {
 			return ctx, nothing, nil
 		}
-		left := time.Until(deadline)
+		left := deadline.Sub(clock.Real().Now()) // contexts follow the real clock
 		slice := min(max(left/20, leastSlice), mostSlice)
 		if left-slice < leastUseful {
 			return nil, nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_DEADLINE_TOO_SHORT,

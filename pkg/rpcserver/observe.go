@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
@@ -53,7 +54,7 @@ func logCalls(logger *slog.Logger) interceptor {
 		reason: "sees the code and the message that the client gets, so outside of what masks them",
 		inside: []string{"metrics"},
 		unary: func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			start := time.Now()
+			start := clock.Real().Now()
 			resp, err := handler(ctx, req)
 			if quiet(ctx, err) {
 				return resp, err
@@ -62,7 +63,7 @@ func logCalls(logger *slog.Logger) interceptor {
 			return logUnary(context.WithValue(ctx, startKey{}, start), req, info, ended)
 		},
 		stream: func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			start := time.Now()
+			start := clock.Real().Now()
 			err := handler(srv, stream)
 			ctx := stream.Context()
 			if quiet(ctx, err) {
@@ -80,7 +81,7 @@ func timesSince(ctx context.Context, _ interceptors.CallMeta) logging.Fields {
 	if !ok {
 		return nil
 	}
-	return logging.Fields{"grpc.start_time", start.Format(time.RFC3339Nano), "grpc.time_ms", float64(time.Since(start).Microseconds()) / 1000}
+	return logging.Fields{"grpc.start_time", start.Format(time.RFC3339Nano), "grpc.time_ms", float64(clock.Real().Now().Sub(start).Microseconds()) / 1000}
 }
 
 func levelOf(code codes.Code) slog.Level {

@@ -2,6 +2,7 @@ package fakeclock_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -150,7 +151,7 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	fake := fakeclock.New(t0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := clock.Sleep(ctx, fake, time.Hour); err != context.Canceled {
+	if err := clock.Sleep(ctx, fake, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if fake.Timers() != 0 {

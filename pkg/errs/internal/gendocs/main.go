@@ -100,7 +100,7 @@ What a workflow's ` + "`on_error`" + ` handlers can name. They say why a step fa
 
 func writeReason(out *bytes.Buffer, reason errorsv1.ErrorReason, c comment) error {
 	if c.meaning == "" || c.mend == "" || c.example == "" {
-		return fmt.Errorf("the comment of %s needs its meaning, a line that begins with Mend: and one that begins with Example:", reason)
+		return fmt.Errorf("the comment of %s needs its meaning, a Mend: line and an Example: line", reason)
 	}
 	fmt.Fprintf(out, "\n### %s\n\ngRPC code %s, exit code %d. %s\n\n**Mend:** %s\n\n```\n%s\n```\n",
 		errs.ReasonName(reason), code.Code(errs.Code(reason)), cli.ExitCodeOf(reason), c.meaning, c.mend, c.example)
