@@ -156,7 +156,7 @@ func (p *filterParser) accept(kind tokenKind) bool {
 // comparison = field operator value .
 func (p *filterParser) comparison() (Filter, *Refusal) {
 	name := p.peek()
-	if name.kind != tokenText || isKeyword(name.text) {
+	if name.kind != tokenText || isKeyword(strings.ToUpper(name.text)) {
 		return nil, p.unexpected("a field")
 	}
 	p.next++

@@ -9,7 +9,7 @@ import (
 
 // Page selects a part of a list.
 type Page struct {
-	// Limit is the greatest number of entries, at least 1.
+	// Limit is the greatest number of entries, at least 1. A page of large entries may end earlier.
 	Limit int
 	// Cursor is the Next of the page before. Empty: the first page.
 	Cursor string
@@ -136,7 +136,8 @@ type EscalationQuery struct {
 
 // EventStore reads the log of published events.
 type EventStore interface {
-	// ListEvents reads the events of a namespace with positions above after, in order; of one type, or all when it is empty.
+	// ListEvents reads the events of a namespace with positions above after, in order; of one type, or all when it is empty. It may
+	// return fewer than limit when they are large, but returns at least one when there is one.
 	ListEvents(ctx context.Context, namespace, eventType string, after uint64, limit int) ([]PublishedEvent, error)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/rpcserver"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
@@ -26,6 +27,8 @@ func (s *runServer) CommitRuns(stream statev1.RunService_CommitRunsServer) error
 		case ending = <-received:
 			received = nil
 		case <-s.draining:
+			return s.endCommits(stream, answers)
+		case <-rpcserver.Draining(stream.Context()):
 			return s.endCommits(stream, answers)
 		case <-stream.Context().Done():
 			return errs.Internal(stream.Context().Err())

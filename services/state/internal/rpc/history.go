@@ -15,8 +15,8 @@ import (
 
 const (
 	defaultHistoryPage = 500
-	// maxHistoryBytes is about the size at which a page of history ends, however few events it has. gRPC refuses messages above 4 MiB unless
-	// told otherwise.
+	// maxHistoryBytes is about the size at which a page of history ends, however few events it has. Most gRPC clients refuse messages above
+	// 4 MiB.
 	maxHistoryBytes = 1 << 20
 	// watchEvents is the most events in one message of a watch.
 	watchEvents = 500

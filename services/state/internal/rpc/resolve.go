@@ -9,8 +9,8 @@ import (
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
-// maxResolvedBytes bounds the artifacts put into one answer.
-const maxResolvedBytes = 16 << 20
+// maxResolvedBytes bounds the artifacts put into one answer; a message of ours holds 16 MiB.
+const maxResolvedBytes = 12 << 20
 
 // resolver replaces payloads that name artifacts by their bytes.
 type resolver struct {

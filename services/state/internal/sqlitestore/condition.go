@@ -1,16 +1,12 @@
 package sqlitestore
 
 import (
-	"errors"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
-
-// errEnough ends a query whose remaining rows are not wanted.
-var errEnough = errors.New("enough rows")
 
 // condition is the WHERE clause of a query that is put together, with the values for its parameters: text or int64.
 type condition struct {
@@ -113,7 +109,7 @@ func once(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt), row func(*sq
 			return err
 		}
 		if err := row(stmt); err != nil {
-			return err
+			return unlessEnough(err)
 		}
 	}
 }

@@ -30,7 +30,8 @@ func openConn(uri string, settings ...string) (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// each runs a cached statement and calls row for every row. bind and row may be nil. The statement is always reset.
+// each runs a cached statement and calls row for every row, until row fails; errEnough is no failure. bind and row may be nil. The statement
+// is always reset.
 func each(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt), row func(*sqlite.Stmt) error) error {
 	stmt, err := conn.Prepare(query)
 	if err != nil {
@@ -52,7 +53,7 @@ func each(conn *sqlite.Conn, query string, bind func(*sqlite.Stmt), row func(*sq
 		}
 		if err := row(stmt); err != nil {
 			_ = stmt.Reset()
-			return err
+			return unlessEnough(err)
 		}
 	}
 }

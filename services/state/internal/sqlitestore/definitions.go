@@ -168,7 +168,7 @@ func (s *Store) ListDefinitions(
 	if err != nil {
 		return nil, "", err
 	}
-	last := int64(0)
+	last, fill := int64(0), filling{limit: page.Limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		return each(conn, "SELECT "+definitionColumns+` FROM definitions WHERE definition_no < ?1 AND (?2 = '' OR namespace = ?2)
 			AND (?3 = '' OR name = ?3) AND latest >= ?4 ORDER BY definition_no DESC LIMIT ?5`, func(s *sqlite.Stmt) {
@@ -178,9 +178,9 @@ func (s *Store) ListDefinitions(
 			s.BindInt64(4, boolInt(query.LatestOnly))
 			s.BindInt64(5, int64(page.Limit)+1)
 		}, func(s *sqlite.Stmt) error {
-			if len(list) == page.Limit {
+			if !fill.fits(s.ColumnLen(7) + s.ColumnLen(8)) {
 				next = strconv.FormatInt(last, 10)
-				return nil
+				return errEnough
 			}
 			last = s.ColumnInt64(0)
 			d, err := definitionAt(s)

@@ -128,7 +128,7 @@ func (s *Store) ListEscalations(
 			WHERE run_no IN (SELECT run_no FROM runs WHERE (?3 = '' OR namespace = ?3) AND run_id = ?5)
 			AND +state = ?1 AND escalation_no > ?2 ORDER BY escalation_no LIMIT ?4`
 	}
-	last := int64(0)
+	last, fill := int64(0), filling{limit: page.Limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		return each(conn, sql, func(s *sqlite.Stmt) {
 			s.BindInt64(1, int64(query.State))
@@ -139,9 +139,9 @@ func (s *Store) ListEscalations(
 				s.BindText(5, query.RunID)
 			}
 		}, func(s *sqlite.Stmt) error {
-			if len(list) == page.Limit {
+			if !fill.fits(s.ColumnLen(6) + s.ColumnLen(7)) {
 				next = strconv.FormatInt(last, 10)
-				return nil
+				return errEnough
 			}
 			last = s.ColumnInt64(0)
 			e, err := escalationAt(s)

@@ -44,6 +44,7 @@ func (s *Store) ListEvents(
 		sql = `SELECT position, run_id, time, record FROM events WHERE namespace = ?1 AND type = ?4 AND position > ?2
 			ORDER BY position LIMIT ?3`
 	}
+	fill := filling{limit: limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		return each(conn, sql, func(s *sqlite.Stmt) {
 			s.BindText(1, namespace)
@@ -53,6 +54,9 @@ func (s *Store) ListEvents(
 				s.BindText(4, eventType)
 			}
 		}, func(s *sqlite.Stmt) error {
+			if !fill.fits(s.ColumnLen(3)) {
+				return errEnough
+			}
 			events = append(events, core.PublishedEvent{
 				Position: uint64(s.ColumnInt64(0)), RunID: s.ColumnText(1), Time: timeAt(s, 2), Record: bytesAt(s, 3),
 			})

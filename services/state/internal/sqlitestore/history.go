@@ -47,9 +47,6 @@ func (s *Store) ReadHistory(
 			})
 		return err
 	})
-	if err == errEnough {
-		err = nil
-	}
 	return h, err
 }
 

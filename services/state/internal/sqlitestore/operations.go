@@ -26,7 +26,7 @@ func (s *Store) ListOperations(
 		where.add("(o.run_no, o.operation_id) > (?, ?)", runNo, id)
 	}
 	where.operations(query)
-	last := ""
+	last, fill := "", filling{limit: page.Limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		if query.RunID != "" {
 			runNo, _, err := readHead(conn, query.Namespace, query.RunID)
@@ -41,9 +41,9 @@ func (s *Store) ListOperations(
 			FROM operations o JOIN runs r ON r.run_no = o.run_no WHERE ` + where.sql.String() +
 			" ORDER BY o.run_no, o.operation_id LIMIT " + strconv.Itoa(page.Limit+1)
 		return once(conn, sql, where.bind, func(s *sqlite.Stmt) error {
-			if len(entries) == page.Limit {
+			if !fill.fits(s.ColumnLen(6)) {
 				next = last
-				return nil
+				return errEnough
 			}
 			entry := core.Operation{
 				RunID: s.ColumnText(1), ID: s.ColumnText(2), StepPath: s.ColumnText(3),

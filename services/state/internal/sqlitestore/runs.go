@@ -110,12 +110,12 @@ func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Pag
 		where.filter(query.Filter)
 	}
 	sql := "SELECT " + headColumns + " FROM runs WHERE " + where.sql.String() + " ORDER BY run_no DESC LIMIT " + strconv.Itoa(page.Limit+1)
-	last := int64(0)
+	last, fill := int64(0), filling{limit: page.Limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		return once(conn, sql, where.bind, func(s *sqlite.Stmt) error {
-			if len(heads) == page.Limit {
+			if !fill.fits(s.ColumnLen(4)) {
 				next = strconv.FormatInt(last, 10)
-				return nil
+				return errEnough
 			}
 			last = s.ColumnInt64(0)
 			heads = append(heads, headAt(s))
@@ -123,16 +123,4 @@ func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Pag
 		})
 	})
 	return heads, next, err
-}
-
-// cursorNumber reads a cursor that is the number of the last row of the page before; start stands for no cursor.
-func cursorNumber(cursor string, start int64) (int64, error) {
-	if cursor == "" {
-		return start, nil
-	}
-	n, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || n < 0 {
-		return 0, core.CursorInvalid()
-	}
-	return n, nil
 }

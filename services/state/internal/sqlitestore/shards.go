@@ -55,15 +55,20 @@ func (s *Store) ClaimShards(ctx context.Context, shards []uint32, owner string) 
 func (s *Store) LoadAttention(ctx context.Context, shards []uint32, yield func([]core.RunHead) error) error {
 	sorted := slices.Compact(slices.Sorted(slices.Values(shards)))
 	for _, shard := range sorted {
-		for after, full := int64(0), true; full; {
+		for after, more := int64(0), true; more; {
 			var heads []core.RunHead
+			fill := filling{limit: attentionPage}
+			more = false
 			err := s.read(ctx, func(conn *sqlite.Conn) error {
 				return each(conn, "SELECT "+headColumns+` FROM runs WHERE attention = 1 AND shard = ? AND run_no > ?
 					ORDER BY run_no LIMIT ?`, func(s *sqlite.Stmt) {
 					s.BindInt64(1, int64(shard))
 					s.BindInt64(2, after)
-					s.BindInt64(3, attentionPage)
+					s.BindInt64(3, attentionPage+1)
 				}, func(s *sqlite.Stmt) error {
+					if more = !fill.fits(s.ColumnLen(4)); more {
+						return errEnough
+					}
 					after = s.ColumnInt64(0)
 					heads = append(heads, headAt(s))
 					return nil
@@ -72,7 +77,6 @@ func (s *Store) LoadAttention(ctx context.Context, shards []uint32, yield func([
 			if err != nil {
 				return err
 			}
-			full = len(heads) == attentionPage
 			if len(heads) == 0 {
 				continue
 			}
