@@ -1,0 +1,73 @@
+// Package metrics counts what recovery is asked and what it finds.
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signalbox-dev/signalbox/services/recovery/internal/core"
+)
+
+// Observer is a core.Observer that counts. Breakers that definitions name are counted with their server.
+type Observer struct {
+	reported *prometheus.CounterVec
+	changed  *prometheus.CounterVec
+	asked    *prometheus.CounterVec
+	assessed *prometheus.CounterVec
+}
+
+var _ core.Observer = (*Observer)(nil)
+
+// New makes an observer. A nil registerer counts for nobody. It fails when the registerer has these metrics already.
+func New(registerer prometheus.Registerer) (*Observer, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "signalbox", Subsystem: "recovery", Name: name, Help: help,
+		}, labels)
+	}
+	o := &Observer{
+		reported: counter("calls_total", "Calls reported, by what they say of the server: success, failure, neither.", "server", "result"),
+		changed:  counter("breaker_changes_total", "Breakers that came into a state: closed, open, half_open.", "server", "state"),
+		asked:    counter("allow_total", "Allow calls by their answer: allowed, refused.", "server", "answer"),
+		assessed: counter("assess_total", "Assess calls by verdict.", "server", "verdict"),
+	}
+	if registerer == nil {
+		return o, nil
+	}
+	for _, collector := range []prometheus.Collector{o.reported, o.changed, o.asked, o.assessed} {
+		if err := registerer.Register(collector); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// Reported implements core.Observer.
+func (o *Observer) Reported(server, result string, calls int) {
+	o.reported.WithLabelValues(server, result).Add(float64(calls))
+}
+
+var stateNames = map[core.State]string{core.Closed: "closed", core.Open: "open", core.HalfOpen: "half_open"}
+
+// Changed implements core.Observer.
+func (o *Observer) Changed(ref core.Ref, state core.State) {
+	o.changed.WithLabelValues(ref.Server, stateNames[state]).Inc()
+}
+
+// Asked implements core.Observer.
+func (o *Observer) Asked(server string, allowed bool) {
+	answer := "refused"
+	if allowed {
+		answer = "allowed"
+	}
+	o.asked.WithLabelValues(server, answer).Inc()
+}
+
+var verdictNames = map[core.Verdict]string{
+	core.Retry: "retry", core.NotRetryable: "not_retryable", core.AttemptsExhausted: "attempts_exhausted",
+	core.BudgetExhausted: "budget_exhausted", core.TooLate: "too_late",
+}
+
+// Assessed implements core.Observer.
+func (o *Observer) Assessed(server string, verdict core.Verdict) {
+	o.assessed.WithLabelValues(server, verdictNames[verdict]).Inc()
+}
