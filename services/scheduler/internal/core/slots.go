@@ -1,0 +1,277 @@
+package core
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/signalbox-dev/signalbox/pkg/engine"
+)
+
+// defaultConcurrency bounds the attempts in flight at a server of which nothing is known yet.
+const defaultConcurrency = 32
+
+// slots hands out the right to send an attempt: one slot per attempt in flight at a tool server, first come, first served. Who has to
+// wait is told by SlotFree, and the slot is kept for it meanwhile.
+type slots struct {
+	s *Scheduler
+
+	mu          sync.Mutex
+	incarnation string
+	servers     map[string]*server
+	breakers    map[BreakerKey]*breakerQueue
+	permits     map[waiter]string
+}
+
+// server is a tool server's slots.
+type server struct {
+	limit   int
+	inUse   int
+	waiting *list.List
+}
+
+// breakerQueue holds those who wait for a permit of a breaker that is not closed.
+type breakerQueue struct {
+	breaker Breaker
+	tool    string
+	waiting *list.List
+	asking  bool
+}
+
+// waiter is a step of a run that waits for a slot, for itself or for a call of its agent.
+type waiter struct {
+	key  RunKey
+	path string
+}
+
+// handedSlot tells a run that a slot is kept for it.
+type handedSlot struct {
+	engine.SlotFree
+	server string
+}
+
+func newSlots(s *Scheduler) *slots {
+	return &slots{s: s, servers: map[string]*server{}, breakers: map[BreakerKey]*breakerQueue{}, permits: map[waiter]string{}}
+}
+
+func (l *slots) server(name string) *server {
+	sv := l.servers[name]
+	if sv == nil {
+		sv = &server{limit: defaultConcurrency, waiting: list.New()}
+		l.servers[name] = sv
+	}
+	return sv
+}
+
+// admit answers for a step of an actor that decides now.
+func (l *slots) admit(a *actor, b Breaker, tool, path string) engine.Admission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := waiter{key: a.key, path: path}
+	if a.reserved[b.Server] > 0 && l.incarnation != "" {
+		a.reserved[b.Server]--
+		return engine.Admission{Verdict: engine.Granted, Incarnation: l.incarnation}
+	}
+	if view := l.s.opts.Recovery.View(b.BreakerKey); !view.Closed {
+		if view.Until.After(l.s.opts.Clock.Now()) {
+			return engine.Admission{Verdict: engine.BreakerOpen, Until: view.Until}
+		}
+		l.queue(b, tool, w)
+		return engine.Admission{Verdict: engine.Busy}
+	}
+	sv := l.server(b.Server)
+	if l.s.draining.Load() || l.incarnation == "" || sv.inUse >= sv.limit || sv.waiting.Len() > 0 {
+		enqueue(sv.waiting, w)
+		return engine.Admission{Verdict: engine.Busy}
+	}
+	sv.inUse++
+	return engine.Admission{Verdict: engine.Granted, Incarnation: l.incarnation}
+}
+
+func enqueue(waiting *list.List, w waiter) {
+	for e := waiting.Front(); e != nil; e = e.Next() {
+		if e.Value.(waiter) == w { //nolint:forcetypeassert // only waiters are pushed
+			return
+		}
+	}
+	waiting.PushBack(w)
+}
+
+func pop(waiting *list.List) (waiter, bool) {
+	e := waiting.Front()
+	if e == nil {
+		return waiter{}, false
+	}
+	return waiting.Remove(e).(waiter), true //nolint:forcetypeassert // only waiters are pushed
+}
+
+// queue lets a step wait for a permit, and asks for one.
+func (l *slots) queue(b Breaker, tool string, w waiter) {
+	q := l.breakers[b.BreakerKey]
+	if q == nil {
+		q = &breakerQueue{waiting: list.New()}
+		l.breakers[b.BreakerKey] = q
+	}
+	q.breaker, q.tool = b, tool
+	enqueue(q.waiting, w)
+	l.ask(q)
+}
+
+// ask asks for a permit for the first that waits. With one its call goes out on trial; without, all that wait hear from the breaker.
+func (l *slots) ask(q *breakerQueue) {
+	first := q.waiting.Front()
+	if q.asking || first == nil || l.incarnation == "" || l.s.draining.Load() {
+		return
+	}
+	q.asking = true
+	w := first.Value.(waiter) //nolint:forcetypeassert // only waiters are pushed
+	b, tool := q.breaker, q.tool
+	l.s.begin(func() {
+		p := l.s.opts.Recovery.Permit(l.s.ctx, b, tool, w.key.ID+"/"+w.path)
+		l.permitted(q, w, p)
+	})
+}
+
+func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
+	l.mu.Lock()
+	q.asking = false
+	remove(q.waiting, w)
+	if p.Granted {
+		l.server(q.breaker.Server).inUse++
+		if p.ID != "" {
+			l.permits[w] = p.ID
+		}
+		l.ask(q)
+		l.mu.Unlock()
+		l.hand(q.breaker.Server, w)
+		return
+	}
+	all := []waiter{w}
+	for next, ok := pop(q.waiting); ok; next, ok = pop(q.waiting) {
+		all = append(all, next)
+	}
+	l.mu.Unlock()
+	l.wakeAll(all)
+}
+
+func remove(waiting *list.List, w waiter) {
+	for e := waiting.Front(); e != nil; e = e.Next() {
+		if e.Value.(waiter) == w { //nolint:forcetypeassert // only waiters are pushed
+			waiting.Remove(e)
+			return
+		}
+	}
+}
+
+// permit takes the permit under which a step's call goes out; empty: it needs none.
+func (l *slots) permit(w waiter) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := l.permits[w]
+	delete(l.permits, w)
+	return id
+}
+
+// hand gives a slot that is already counted to one that waited.
+func (l *slots) hand(name string, w waiter) {
+	l.s.deliver(w.key, message{event: handedSlot{SlotFree: engine.SlotFree{StepPath: w.path}, server: name}})
+}
+
+// wakeAll lets those that waited ask again.
+func (l *slots) wakeAll(all []waiter) {
+	for _, w := range all {
+		l.s.post(w.key, engine.SlotFree{StepPath: w.path}, nil)
+	}
+}
+
+// free gives a slot back and hands it to the first that waits.
+func (l *slots) free(name string) {
+	l.mu.Lock()
+	sv := l.server(name)
+	sv.inUse--
+	woken := l.ready(sv)
+	l.mu.Unlock()
+	for _, w := range woken {
+		l.hand(name, w)
+	}
+}
+
+// ready takes out those that wait and for whom there is a slot now.
+func (l *slots) ready(sv *server) []waiter {
+	var woken []waiter
+	for !l.s.draining.Load() && l.incarnation != "" && sv.inUse < sv.limit {
+		w, ok := pop(sv.waiting)
+		if !ok {
+			break
+		}
+		sv.inUse++
+		woken = append(woken, w)
+	}
+	return woken
+}
+
+// changed looks again at all servers: a gateway has come, or a limit has changed.
+func (l *slots) changed() {
+	l.mu.Lock()
+	woken := map[string][]waiter{}
+	for name, sv := range l.servers {
+		woken[name] = l.ready(sv)
+	}
+	for _, q := range l.breakers {
+		l.ask(q)
+	}
+	l.mu.Unlock()
+	for name, ws := range woken {
+		for _, w := range ws {
+			l.hand(name, w)
+		}
+	}
+}
+
+// breakersChanged lets those that wait for a permit ask again.
+func (l *slots) breakersChanged() {
+	l.mu.Lock()
+	var all []waiter
+	for _, q := range l.breakers {
+		if !l.s.opts.Recovery.View(q.breaker.BreakerKey).Closed {
+			continue
+		}
+		for w, ok := pop(q.waiting); ok; w, ok = pop(q.waiting) {
+			all = append(all, w)
+		}
+	}
+	l.mu.Unlock()
+	l.wakeAll(all)
+}
+
+func (l *slots) connect(incarnation string) {
+	l.mu.Lock()
+	l.incarnation = incarnation
+	l.mu.Unlock()
+	if incarnation != "" {
+		l.changed()
+	}
+}
+
+func (l *slots) limit(name string, n int) {
+	if n <= 0 {
+		n = defaultConcurrency
+	}
+	l.mu.Lock()
+	l.server(name).limit = n
+	l.mu.Unlock()
+	l.changed()
+}
+
+// count counts an attempt that is under way without having asked for its slot: one of a former life, or a repeated READ.
+func (l *slots) count(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.server(name).inUse++
+}
+
+// connected is the incarnation of the gateway that is connected; empty: none is.
+func (l *slots) connected() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.incarnation
+}

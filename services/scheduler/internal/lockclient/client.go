@@ -1,0 +1,140 @@
+// Package lockclient asks the lock service for a run's locks and brings its grants.
+package lockclient
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
+)
+
+// Client implements core.Locks.
+type Client struct {
+	locks  lockv1.LockServiceClient
+	clock  clock.Clock
+	logger *slog.Logger
+
+	ctx  context.Context //nolint:containedctx // the life of the service, which outlives every call
+	stop context.CancelFunc
+	work sync.WaitGroup
+	sink core.LockSink
+}
+
+var _ core.Locks = (*Client)(nil)
+
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = time.Second
+	callTimeout  = 10 * time.Second
+)
+
+// New makes a client; nothing is called before Serve.
+func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Client {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Client{locks: lockv1.NewLockServiceClient(conn), clock: c, logger: logger, ctx: ctx, stop: stop}
+}
+
+// Bind names who is told of grants and releases. It comes before the first call.
+func (c *Client) Bind(sink core.LockSink) { c.sink = sink }
+
+// Acquire implements core.Locks.
+func (c *Client) Acquire(run core.RunKey, hold *workflowv1.LockHold) {
+	id, key := hold.GetAcquisitionId(), hold.GetKey()
+	c.persist("acquire", func(ctx context.Context) error {
+		resp, err := c.locks.Acquire(ctx, &lockv1.AcquireRequest{Owner: owner(run), AcquisitionId: id, Locks: []*lockv1.LockClaim{{Key: key}}})
+		if err == nil && resp.GetAcquisition().GetState() == lockv1.AcquisitionState_ACQUISITION_STATE_GRANTED {
+			c.sink.Granted(run, id, resp.GetAcquisition().GetToken().GetValue())
+		}
+		return err
+	})
+}
+
+// Release implements core.Locks.
+func (c *Client) Release(run core.RunKey, hold *workflowv1.LockHold) {
+	id, token := hold.GetAcquisitionId(), hold.GetToken()
+	c.persist("release", func(ctx context.Context) error {
+		_, err := c.locks.Release(ctx, &lockv1.ReleaseRequest{Owner: owner(run), AcquisitionId: id, Token: token})
+		if errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_LOCK_NOT_HELD) || errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_TOKEN_STALE) {
+			// It is not this run's any more, which is what the release is for.
+			err = nil
+		}
+		if err == nil {
+			c.sink.Released(run, id)
+		}
+		return err
+	})
+}
+
+func owner(run core.RunKey) *lockv1.Owner {
+	return &lockv1.Owner{Namespace: run.Namespace, Kind: &lockv1.Owner_RunId{RunId: run.ID}}
+}
+
+// persist tries until it is done: both calls are idempotent by the acquisition's identity.
+func (c *Client) persist(what string, call func(context.Context) error) {
+	c.work.Go(func() {
+		for pause := firstPause; c.ctx.Err() == nil; pause = min(pause*2, longestPause) {
+			ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
+			err := call(ctx)
+			cancel()
+			if err == nil || c.ctx.Err() != nil {
+				return
+			}
+			c.logger.Warn("the lock service did not take a request; it is made again", "request", what, "error", err)
+			if clock.Sleep(c.ctx, c.clock, pause) != nil {
+				return
+			}
+		}
+	})
+}
+
+// Serve watches grants until ctx ends.
+func (c *Client) Serve(ctx context.Context) {
+	defer c.work.Wait()
+	defer c.stop()
+	cursor := ""
+	for pause := firstPause; ctx.Err() == nil; pause = min(pause*2, longestPause) {
+		err := c.watch(ctx, &cursor, func() { pause = firstPause })
+		if ctx.Err() != nil {
+			return
+		}
+		if errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT) {
+			cursor = ""
+		}
+		c.logger.Warn("the watch of locks broke; it is made again", "error", err)
+		if clock.Sleep(ctx, c.clock, pause) != nil {
+			return
+		}
+	}
+}
+
+func (c *Client) watch(ctx context.Context, cursor *string, works func()) error {
+	stream, err := c.locks.Watch(ctx, &lockv1.WatchRequest{Cursor: *cursor})
+	if err != nil {
+		return err
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		works()
+		for _, ev := range resp.GetEvents() {
+			a := ev.GetAcquisition()
+			if ev.GetType() == lockv1.LockEventType_LOCK_EVENT_TYPE_GRANTED && a.GetOwner().GetRunId() != "" {
+				c.sink.Granted(core.RunKey{Namespace: a.GetOwner().GetNamespace(), ID: a.GetOwner().GetRunId()}, a.GetAcquisitionId(), a.GetToken().GetValue())
+			}
+		}
+		if resp.GetCursor() != "" {
+			*cursor = resp.GetCursor()
+		}
+	}
+}

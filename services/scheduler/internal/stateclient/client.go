@@ -1,0 +1,205 @@
+// Package stateclient is the scheduler's store: the state service.
+package stateclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
+)
+
+// Client implements core.Store.
+type Client struct {
+	runs        statev1.RunServiceClient
+	shards      statev1.ShardServiceClient
+	definitions statev1.DefinitionServiceClient
+	commits     *commits
+	clock       clock.Clock
+	logger      *slog.Logger
+	compiled    cache
+}
+
+var _ core.Store = (*Client)(nil)
+
+// New makes a client; nothing is called before Serve or the first method.
+func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Client {
+	runs := statev1.NewRunServiceClient(conn)
+	return &Client{
+		runs: runs, shards: statev1.NewShardServiceClient(conn), definitions: statev1.NewDefinitionServiceClient(conn),
+		commits: newCommits(runs, c), clock: c, logger: logger,
+	}
+}
+
+// Serve keeps the commit stream open until ctx ends.
+func (c *Client) Serve(ctx context.Context) {
+	c.commits.run(ctx, func(err error) { c.logger.Warn("the commit stream to state broke; it is opened again", "error", err) })
+}
+
+// Commit implements core.Store.
+func (c *Client) Commit(ctx context.Context, d *core.Commit) error { return c.commits.commit(ctx, message(d)) }
+
+// ClaimShards implements core.Store. It tries again while state is away.
+func (c *Client) ClaimShards(ctx context.Context, owner string) ([]uint64, error) {
+	req := &statev1.ClaimShardsRequest{Owner: owner}
+	for i := range uint32(core.Shards) {
+		req.Shards = append(req.Shards, i)
+	}
+	var resp *statev1.ClaimShardsResponse
+	err := c.patiently(ctx, func() (err error) {
+		resp, err = c.shards.ClaimShards(ctx, req)
+		return err
+	})
+	return resp.GetEpochs(), err
+}
+
+// LoadAttention implements core.Store.
+func (c *Client) LoadAttention(ctx context.Context, each func(uint32, *workflowv1.Run)) error {
+	req := &statev1.LoadAttentionRequest{}
+	for i := range uint32(core.Shards) {
+		req.Shards = append(req.Shards, i)
+	}
+	seen := map[string]bool{}
+	return c.patiently(ctx, func() error {
+		stream, err := c.shards.LoadAttention(ctx, req)
+		if err != nil {
+			return err
+		}
+		for {
+			resp, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			for _, r := range resp.GetRuns() {
+				run := &workflowv1.Run{}
+				if err := proto.Unmarshal(r.GetHead(), run); err != nil {
+					return fmt.Errorf("head of a run in shard %d: %w", r.GetShard(), err)
+				}
+				if key := run.GetNamespace() + "/" + run.GetId(); !seen[key] {
+					seen[key] = true
+					each(r.GetShard(), run)
+				}
+			}
+		}
+	})
+}
+
+// patiently tries again while state is away.
+func (c *Client) patiently(ctx context.Context, call func() error) error {
+	for pause := firstPause; ; pause = min(pause*2, longestPause) {
+		err := call()
+		if err == nil || !errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
+			return err
+		}
+		if sleep := clock.Sleep(ctx, c.clock, pause); sleep != nil {
+			return errors.Join(sleep, err)
+		}
+	}
+}
+
+// Run implements core.Store.
+func (c *Client) Run(ctx context.Context, key core.RunKey) (*workflowv1.Run, uint32, error) {
+	resp, err := c.runs.GetRun(ctx, &statev1.GetRunRequest{Namespace: key.Namespace, RunId: key.ID})
+	if err != nil {
+		return nil, 0, notFound(err)
+	}
+	return resp.GetRun(), resp.GetShard(), nil
+}
+
+// NotFound is state's own word that something is not there, which also matches core.ErrNotFound.
+type NotFound struct{ Err error }
+
+// Error is state's message, near match included.
+func (e *NotFound) Error() string { return e.Err.Error() }
+
+// Unwrap returns state's error.
+func (e *NotFound) Unwrap() []error { return []error{e.Err, core.ErrNotFound} }
+
+func notFound(err error) error {
+	switch errs.ReasonOf(err) {
+	case errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND,
+		errorsv1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:
+		return &NotFound{Err: err}
+	}
+	return err
+}
+
+// Events implements core.Store.
+func (c *Client) Events(ctx context.Context, key core.RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error) {
+	var events []*workflowv1.HistoryEvent
+	for len(sequences) > 0 {
+		n := min(len(sequences), maxEvents)
+		resp, err := c.runs.GetHistoryEvents(ctx, &statev1.GetHistoryEventsRequest{
+			Namespace: key.Namespace, RunId: key.ID, Sequences: sequences[:n], ResolveArtifacts: true,
+		})
+		if err != nil {
+			return nil, notFound(err)
+		}
+		events, sequences = append(events, resp.GetEvents()...), sequences[n:]
+	}
+	return events, nil
+}
+
+// maxEvents bounds the events that are asked for at once.
+const maxEvents = 500
+
+// History implements core.Store.
+func (c *Client) History(ctx context.Context, key core.RunKey, each func(*workflowv1.HistoryEvent) error) error {
+	req := &statev1.ListHistoryRequest{Namespace: key.Namespace, RunId: key.ID}
+	for {
+		resp, err := c.runs.ListHistory(ctx, req)
+		if err != nil {
+			return notFound(err)
+		}
+		for _, ev := range resp.GetEvents() {
+			if err := each(ev); err != nil {
+				return err
+			}
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			return nil
+		}
+	}
+}
+
+// Operations implements core.Store.
+func (c *Client) Operations(ctx context.Context, key core.RunKey, stepPath string) ([]*workflowv1.Operation, error) {
+	req := &statev1.ListOperationsRequest{Namespace: key.Namespace, RunId: key.ID, StepPath: stepPath}
+	var ops []*workflowv1.Operation
+	for {
+		resp, err := c.runs.ListOperations(ctx, req)
+		if err != nil {
+			return nil, notFound(err)
+		}
+		for _, e := range resp.GetEntries() {
+			ops = append(ops, e.GetOperation())
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			return ops, nil
+		}
+	}
+}
+
+// Definition implements core.Store.
+func (c *Client) Definition(ctx context.Context, namespace, digest string) (*workflow.Definition, error) {
+	return c.definition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Digest: digest})
+}
+
+// Latest implements core.Store.
+func (c *Client) Latest(ctx context.Context, namespace, name, version string) (*workflow.Definition, error) {
+	return c.definition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Name: name, Version: version})
+}
