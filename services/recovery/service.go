@@ -133,8 +133,9 @@ func (s *Service) Run(ctx context.Context) error {
 	snapshot, err := s.snapshots.Load(ctx)
 	if err != nil {
 		s.log.WarnContext(ctx, "breakers begin closed, because their snapshot cannot be read", "error", err)
+	} else {
+		s.recovery.Restore(snapshot)
 	}
-	s.recovery.Restore(snapshot)
 	err = s.recovery.Watch(ctx, func([]core.View, bool) error {
 		if err := s.snapshots.Save(ctx, s.recovery.Snapshot()); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the snapshot of breakers cannot be written", "error", err)
