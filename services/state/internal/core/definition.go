@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -105,14 +106,21 @@ func (d *Definitions) definitionOf(compiled *workflow.Definition, source []byte,
 	}
 }
 
+// maxFindingsNamed is how many errors the message itself tells; all of them are in Refusal.Findings.
+const maxFindingsNamed = 3
+
 func definitionInvalid(file string, findings workflow.Findings) *Refusal {
-	n := len(findings.Errors())
-	noun := "errors"
+	broken := findings.Errors()
+	n := len(broken)
+	count, more := fmt.Sprintf("%d errors", n), ""
 	if n == 1 {
-		noun = "error"
+		count = "1 error"
 	}
-	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "%s has %d %s:\n%s", file, n, noun,
-		strings.TrimSuffix(findings.Errors().String(), "\n"))
+	if n > maxFindingsNamed {
+		broken, more = broken[:maxFindingsNamed], fmt.Sprintf("\n… and %d more", n-maxFindingsNamed)
+	}
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "%s has %s:\n%s%s", file, count,
+		strings.TrimSuffix(broken.String(), "\n"), more)
 	r.Findings = findings
 	r.Metadata = map[string]string{"errors": strconv.Itoa(n), "warnings": strconv.Itoa(len(findings) - n)}
 	return r

@@ -41,7 +41,7 @@ func Failure(err error) error {
 
 // maxFindingBytes bounds the findings in an error. Some gRPC implementations refuse trailers above 16 KiB, and then the client would get
 // no finding at all.
-const maxFindingBytes = 5 << 10
+const maxFindingBytes = 4 << 10
 
 // withFindings adds the findings for people, as violations of fields, and for programs, as a RegisterResponse.
 func withFindings(e *errs.Error, findings workflow.Findings) error {
