@@ -217,7 +217,9 @@ func (a *actor) decide(d *decided, m message) error {
 }
 
 // source gives the interpreter the events at hand.
-type source struct{ events map[uint64]*workflowv1.HistoryEvent }
+type source struct {
+	events map[uint64]*workflowv1.HistoryEvent
+}
 
 func (s source) Event(seq uint64) *workflowv1.HistoryEvent { return s.events[seq] }
 
@@ -397,4 +399,3 @@ func (a *actor) giveBackSlots() {
 }
 
 func newCommitID() string { return uuid.Must(uuid.NewV7()).String() }
-

@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/errs"

@@ -48,7 +48,9 @@ func (c *Client) Serve(ctx context.Context) {
 }
 
 // Commit implements core.Store.
-func (c *Client) Commit(ctx context.Context, d *core.Commit) error { return c.commits.commit(ctx, message(d)) }
+func (c *Client) Commit(ctx context.Context, d *core.Commit) error {
+	return c.commits.commit(ctx, message(d))
+}
 
 // ClaimShards implements core.Store. It tries again while state is away.
 func (c *Client) ClaimShards(ctx context.Context, owner string) ([]uint64, error) {
