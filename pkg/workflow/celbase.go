@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 )
 
 // The names of the types that have no schema. No CEL name can be spelt like them.
@@ -122,7 +123,7 @@ func (p *provider) NewValue(name string, _ map[string]ref.Val) ref.Val {
 	return types.NewErr("%s cannot be created in an expression", name)
 }
 
-// add declares a type whose values are of Go type T.
+// addStruct declares a type whose values are of Go type T.
 func addStruct[T any](p *provider, name string, fields ...structField[T]) {
 	s := &structType{fields: map[string]*types.FieldType{}}
 	for _, f := range fields {
@@ -258,6 +259,27 @@ func (m *sortedMap) Iterator() traits.Iterator {
 	}
 	slices.SortFunc(keys, compareKeys)
 	return types.NewRefValList(adapter{}, keys).Iterator()
+}
+
+// sortLiterals makes map literals come through the adapter too: the interpreter builds them past it.
+func sortLiterals(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	if c, ok := i.(interpreter.InterpretableConstructor); ok && c.Type() == types.MapType {
+		return &sortedLiteral{i}, nil
+	}
+	return i, nil
+}
+
+// sortedLiteral is a map literal whose value is iterated in the order of its keys.
+type sortedLiteral struct{ interpreter.InterpretableV2 }
+
+// Exec implements interpreter.InterpretableV2.
+func (l *sortedLiteral) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	return adapter{}.NativeToValue(l.InterpretableV2.Exec(frame))
+}
+
+// Eval implements interpreter.Interpretable.
+func (l *sortedLiteral) Eval(vars cel.Activation) ref.Val {
+	return interpreter.EvalActivation(vars, l.Exec)
 }
 
 // compareKeys orders keys by type, then value.

@@ -80,7 +80,7 @@ func (c *compiler) expr(at *site, source, path string, offset int, w want) *Expr
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if loops(native.Expr()) {
 		// Without a loop the cost is bounded by the expression and the size of the data.
-		options = append(options, cel.CostLimit(MaxCost))
+		options = append(options, cel.CostLimit(MaxCost), cel.CustomDecoratorV2(sortLiterals))
 	}
 	program, err := at.celEnv.Program(checked, options...)
 	if err != nil {
@@ -302,11 +302,11 @@ func (c *compiler) affordable(at *site, checked *cel.Ast, path string) bool {
 	return false
 }
 
-// Sizes that data is taken to have where its schema does not say. They match what a step's output may reasonably be, so that a single loop over
-// an unbounded list is accepted and a loop in a loop in a loop is not.
+// Sizes that data is taken to have where its schema does not say. They are such that a loop in a loop over lists without bounds is accepted and one
+// more is not; the limit at run time is on what the data really costs.
 const (
-	assumedText  = 4_096
-	assumedItems = 256
+	assumedText  = 500
+	assumedItems = 100
 )
 
 // sizes tells the cost estimator how large data can be.

@@ -149,8 +149,8 @@ func (d *decoder) jsonScalar(node *yaml.Node, path string) *structpb.Value {
 		f, ok := floatValue(node)
 		if !ok {
 			d.fault(node, path, RuleSchema, "write a finite number, or quote it", "%s is %s, which JSON cannot hold", subject(path), nodeText(node))
-		} else if node.ShortTag() == "!!int" && math.Abs(f) > 1<<53 {
-			d.fault(node, path, RuleSchema, "quote it", "%s is %s, a whole number that JSON readers round (beyond 2^53)", subject(path), nodeText(node))
+		} else if node.ShortTag() == "!!int" && math.Abs(f) >= 1<<53 {
+			d.fault(node, path, RuleSchema, "quote it", "%s is %s, a whole number that JSON readers round (2^53 and more)", subject(path), nodeText(node))
 		}
 		return structpb.NewNumberValue(f)
 	}

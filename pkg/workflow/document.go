@@ -33,6 +33,7 @@ func NewDocument(def *workflowv1.WorkflowDefinition) (*Document, Findings) {
 	doc := &Document{Definition: def, places: map[string]place{}, broken: map[string]bool{}}
 	var fs Findings
 	for _, f := range doc.validate() {
+		doc.broken[f.Path] = true
 		doc.report(&fs, f.Finding)
 	}
 	return doc, fs.sorted()
@@ -51,15 +52,8 @@ func (d *Document) report(fs *Findings, f Finding) {
 	*fs = append(*fs, f)
 }
 
-// brokenAt reports whether the path or something above it already has an error finding.
-func (d *Document) brokenAt(path string) bool {
-	for ; path != ""; path = parentPath(path) {
-		if d.broken[path] {
-			return true
-		}
-	}
-	return false
-}
+// brokenAt reports whether the path already has an error finding.
+func (d *Document) brokenAt(path string) bool { return d.broken[d.written(path)] }
 
 // placeOf finds the place of a path, or of the nearest thing above it that has one.
 func (d *Document) placeOf(path string) place {
