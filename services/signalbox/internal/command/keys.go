@@ -1,0 +1,9 @@
+package command
+
+import (
+	"maps"
+	"slices"
+)
+
+// sortedKeys returns the keys of a map in alphabetical order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

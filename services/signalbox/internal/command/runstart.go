@@ -1,0 +1,104 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+
+	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
+)
+
+func (a *App) runStart(s *suite) *cobra.Command {
+	var (
+		input   valueFlags
+		wait    waitFlags
+		request schedulerv1.StartRunRequest
+	)
+	cmd := &cobra.Command{
+		Use:   "start WORKFLOW[@VERSION]",
+		Short: "Start a run",
+		Long: `Starts a run; it is durable once this command says so. With --request-id a repetition of the command answers with the run that the
+first one started, so that it can be sent again after any failure.
+
+With --wait or --watch the exit code tells how the run ended: 0 as its author planned (SUCCEEDED, SUCCEEDED_WITH_LIMITATION, REJECTED,
+ESCALATED), 6 otherwise, 7 when the time in --for was over first.`,
+		Example: `  signalbox run start order-status -f order_id=1001
+  signalbox run start order-status@1.0.0 --input '{"order_id": "1001"}' --watch
+  signalbox run start refund --input-file case.json --request-id case-17 --wait --for 5m`,
+		Args: exactly("WORKFLOW"),
+	}
+	input.bind(cmd.Flags(), "input", "the run's input")
+	cmd.Flags().StringVar(&request.Version, "version", "", "version to run (default: the highest)")
+	cmd.Flags().StringVar(&request.RunId, "run-id", "", "identity of the run (default: made by the suite)")
+	cmd.Flags().StringVar(&request.RequestId, "request-id", "", "your identity of this start: sent again, it starts no second run")
+	cmd.Flags().BoolVar(&wait.wait, "wait", false, "wait until the run has ended, and print its result")
+	cmd.Flags().BoolVar(&wait.watch, "watch", false, "follow the run event by event until it has ended")
+	wait.bindPatience(cmd)
+	cmd.RunE = s.runE(func(ctx context.Context, args []string) (err error) {
+		if request.Input, err = input.read(cmd, a.In); err != nil {
+			return err
+		}
+		name, version, pinned := strings.Cut(args[0], "@")
+		if pinned && request.GetVersion() != "" && request.GetVersion() != version {
+			return misuse(cmd, "the version is given twice: %s and --version %s", args[0], request.GetVersion())
+		}
+		if pinned {
+			request.Version = version
+		}
+		request.Namespace, request.Workflow = s.namespace(), name
+		return a.start(ctx, s, &request, wait)
+	})
+	return cmd
+}
+
+func (a *App) start(ctx context.Context, s *suite, request *schedulerv1.StartRunRequest, wait waitFlags) error {
+	own := request.GetRequestId() == ""
+	if own {
+		request.RequestId = uuid.NewString()
+	}
+	brief, cancel := s.brief(ctx)
+	defer cancel()
+	response, err := s.control().StartRun(brief, request)
+	if err != nil {
+		if own && mayHaveStarted(err) {
+			a.output.Note("whether the run has started is not known; to be sure, send it again with --request-id %s", request.GetRequestId())
+		}
+		return err
+	}
+	started := "started"
+	if !response.GetStarted() {
+		started = "was started before by this request id"
+	}
+	switch {
+	case wait.watch:
+		a.output.Note("%s of %s@%s %s", response.GetRunId(), request.GetWorkflow(), response.GetVersion(), started)
+		return a.watchRun(ctx, s, response.GetRunId(), 1, wait.patience)
+	case wait.wait:
+		a.output.Note("%s of %s@%s %s", response.GetRunId(), request.GetWorkflow(), response.GetVersion(), started)
+		return a.waitRun(ctx, s, response.GetRunId(), wait.patience, planned)
+	}
+	if err := a.say(response, func() string {
+		return fmt.Sprintf("%s of %s@%s %s", response.GetRunId(), request.GetWorkflow(), response.GetVersion(), started)
+	}); err != nil {
+		return err
+	}
+	a.output.Note("follow it with: signalbox run watch %s", response.GetRunId())
+	return nil
+}
+
+// mayHaveStarted tells errors after which a start may have been recorded all the same.
+func mayHaveStarted(err error) bool {
+	switch errs.CodeOf(err) {
+	case codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
+		return true
+	case codes.Unavailable:
+		return !neverArrived(err)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,149 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+)
+
+func (a *App) workflowCommand() *cobra.Command {
+	return a.client("workflow", "Check, hand over and look at workflows",
+		`A workflow is handed over as a definition: one immutable version of it, in YAML or JSON. Handing the same one over again changes
+nothing; a change needs a new metadata.version.`,
+		a.workflowLint, a.workflowApply, a.workflowList, a.workflowShow)
+}
+
+func (a *App) workflowApply(s *suite) *cobra.Command {
+	check := false
+	cmd := &cobra.Command{
+		Use:   "apply FILE…",
+		Short: "Hand definitions over to the suite",
+		Long: `Checks each definition against the tools of the suite and keeps it. A definition with errors is refused with every finding;
+warnings are told and kept with it. The file - is standard input.`,
+		Example: `  signalbox workflow apply hello.yaml
+  signalbox workflow apply workflows/*.yaml
+  signalbox workflow apply --check hello.yaml     # would it be accepted?`,
+		Args: some("FILE"),
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "only check, keep nothing")
+	cmd.RunE = s.runE(func(ctx context.Context, files []string) error {
+		for _, file := range files {
+			if err := a.apply(ctx, s, file, check); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return cmd
+}
+
+func (a *App) apply(ctx context.Context, s *suite, file string, check bool) error {
+	source, err := readFile(file, a.In)
+	if err != nil {
+		return errs.Invalid("FILE", "%v", err)
+	}
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	response, err := gatewayv1.NewAgentServiceClient(s.conn("gateway")).ApplyWorkflow(ctx,
+		&gatewayv1.ApplyWorkflowRequest{Source: source, File: file, ValidateOnly: check})
+	if err != nil {
+		return err
+	}
+	kept := response.GetRegistration()
+	return a.say(kept, func() string {
+		var text strings.Builder
+		for _, finding := range kept.GetFindings() {
+			fmt.Fprintln(&text, render.Finding(finding))
+		}
+		version := kept.GetDefinition()
+		switch {
+		case check:
+			fmt.Fprintf(&text, "%s is fit to be applied", file)
+		case kept.GetCreated():
+			fmt.Fprintf(&text, "%s@%s applied from %s", version.GetName(), version.GetVersion(), file)
+		default:
+			fmt.Fprintf(&text, "%s@%s is unchanged", version.GetName(), version.GetVersion())
+		}
+		return text.String()
+	})
+}
+
+func (a *App) workflowList(s *suite) *cobra.Command {
+	var page pageFlags
+	all := false
+	cmd := &cobra.Command{
+		Use:   "list [WORKFLOW]",
+		Short: "List workflows, newest first",
+		Example: `  signalbox workflow list
+  signalbox workflow list order-status --all-versions`,
+		Args: between(0, "WORKFLOW"),
+	}
+	cmd.Flags().BoolVar(&all, "all-versions", false, "list every version, not only the highest of each workflow")
+	page.bind(cmd)
+	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
+		ctx, cancel := s.brief(ctx)
+		defer cancel()
+		request := &statev1.ListDefinitionsRequest{Namespace: s.namespace(), LatestOnly: !all, PageSize: page.size, PageToken: page.token}
+		if len(args) > 0 {
+			request.Name = args[0]
+		}
+		response, err := statev1.NewDefinitionServiceClient(s.conn("state")).ListDefinitions(ctx, request)
+		if err != nil {
+			return err
+		}
+		defer a.pageNote(response.GetNextPageToken())
+		return a.table(response, "no workflows; hand one over with `signalbox workflow apply FILE`",
+			[]string{"workflow", "version", "applied", "states", "tools", "warnings"}, func() [][]string {
+				var rows [][]string
+				for _, d := range response.GetDefinitions() {
+					rows = append(rows, []string{
+						d.GetName(), d.GetVersion(), render.Ago(d.GetCreateTime().AsTime(), a.Clock.Now()),
+						fmt.Sprint(len(d.GetDefinition().GetStates())), fmt.Sprint(len(d.GetTools())), fmt.Sprint(len(d.GetFindings())),
+					})
+				}
+				return rows
+			})
+	})
+	return cmd
+}
+
+func (a *App) workflowShow(s *suite) *cobra.Command {
+	source := false
+	cmd := &cobra.Command{
+		Use:   "show WORKFLOW[@VERSION]",
+		Short: "Show a definition",
+		Long:  "Shows a definition: what it asks for, its states, the tools it calls and what is known of them. Without a version: the highest.",
+		Example: `  signalbox workflow show order-status
+  signalbox workflow show order-status@1.0.0 --source > hello.yaml`,
+		Args: exactly("WORKFLOW"),
+	}
+	cmd.Flags().BoolVar(&source, "source", false, "print the definition as its author wrote it, and nothing else")
+	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
+		name, version, _ := strings.Cut(args[0], "@")
+		ctx, cancel := s.brief(ctx)
+		defer cancel()
+		response, err := statev1.NewDefinitionServiceClient(s.conn("state")).GetDefinition(ctx,
+			&statev1.GetDefinitionRequest{Namespace: s.namespace(), Name: name, Version: version})
+		if err != nil {
+			return err
+		}
+		if source && !a.output.JSON() {
+			_, err := a.Out.Write(response.GetDefinition().GetSource())
+			return err
+		}
+		return a.say(response.GetDefinition(), func() string { return render.Definition(response.GetDefinition(), a.Clock.Now()) })
+	})
+	return cmd
+}
+
+func (p *pageFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().Int32Var(&p.size, "page-size", 0, "most entries to print (default: the service's)")
+	cmd.Flags().StringVar(&p.token, "page-token", "", "go on where the last page ended: the `token` that it printed")
+}
