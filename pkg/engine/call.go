@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,11 +28,16 @@ type InvokeRead struct {
 	Operation *workflowv1.OpenOperation
 	// StepPath is the agent step.
 	StepPath string
+	// Arguments of the call.
+	Arguments json.RawMessage
 	// Diverged tells that this call left the path of the recorded calls.
 	Diverged bool
 }
 
 func (InvokeRead) command() {}
+
+// ErrSlotBusy is the error of an agent's call for which no slot is free. Nothing changed; give the same input again when SlotFree is told.
+var ErrSlotBusy = errors.New("engine: no slot is free for the call")
 
 // callTool takes an agent's call: from the record, by joining a call that is open, or live.
 func (m *machine) callTool(ev CallTool) error {
@@ -112,9 +118,13 @@ func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *work
 	task := a.GetTask()
 	diverged := task.GetClaims() > 1 && ev.Recorded == nil && !task.GetDiverged()
 	adm := m.gate.Admit(pol.Server, pol.Tool, "", a.GetPath())
-	if adm.Verdict != Granted {
+	switch adm.Verdict {
+	case Busy:
+		return ErrSlotBusy
+	case BreakerOpen:
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_BREAKER_OPEN,
-			"tool server %s is not taking calls now; work on something else and call again later", pol.Server)
+			"the breaker of tool server %s is open until %s: it has failed too often; work on something else and call again then",
+			pol.Server, adm.Until.UTC().Format(time.RFC3339))
 	}
 	gen := ev.Recorded.GetGeneration() + 1
 	op := &workflowv1.OpenOperation{
@@ -124,7 +134,7 @@ func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *work
 		Claim: task.GetClaims(), Ordinal: ev.Call.Ordinal, ClientKey: ev.Call.Key,
 	}
 	if pol.Effect == workflowv1.Effect_EFFECT_READ {
-		m.command(InvokeRead{Operation: op, StepPath: a.GetPath(), Diverged: diverged})
+		m.command(InvokeRead{Operation: op, StepPath: a.GetPath(), Arguments: nullable(ev.Arguments), Diverged: diverged})
 		return nil
 	}
 	m.intend(&workflowv1.OperationIntended{Operation: op, StepPath: a.GetPath(), StepId: s.ID, Arguments: inline(nullable(ev.Arguments)), Diverged: diverged})

@@ -20,6 +20,8 @@ type Invoke struct {
 	StepPath string
 	// FencingTokens of the locks held, by lock name.
 	FencingTokens map[string]string
+	// Breaker of the definition that the call counts for; empty: the tool server's own.
+	Breaker string
 }
 
 // Attach asks what became of an attempt that may have been sent.

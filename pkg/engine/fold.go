@@ -100,7 +100,7 @@ func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
 		f.Run.Compensation = nil
 		f.Run.Status = workflowv1.RunStatus_RUN_STATUS_RUNNING
 	case *workflowv1.HistoryEvent_RunEnded:
-		f.runEnded(fact.RunEnded, now)
+		f.runEnded(fact.RunEnded, seq, now)
 	case *workflowv1.HistoryEvent_ErrorHandled:
 		if e := fact.ErrorHandled.GetEvidence(); e != nil {
 			f.Run.Evidence = e
@@ -203,9 +203,9 @@ func (f *Fold) escalationClosed(e *workflowv1.EscalationClosed) {
 	}
 }
 
-func (f *Fold) runEnded(e *workflowv1.RunEnded, now *timestamppb.Timestamp) {
+func (f *Fold) runEnded(e *workflowv1.RunEnded, seq uint64, now *timestamppb.Timestamp) {
 	r := f.Run
-	r.Status, r.Outcome, r.EndTime = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now
+	r.Status, r.Outcome, r.EndTime, r.EndSequence = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now, seq
 	r.Active, r.StateDeadline, r.Compensation, r.Evidence = nil, nil, nil, nil
 	if e.GetProblem() != nil {
 		r.Problem = e.GetProblem()

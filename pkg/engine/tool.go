@@ -114,8 +114,22 @@ func (m *machine) intend(e *workflowv1.OperationIntended) {
 	if m.err != nil {
 		return
 	}
-	op := openByID(activeByPath(m.run, e.GetStepPath()), e.GetOperation().GetId())
-	m.command(Invoke{Operation: op, StepPath: e.GetStepPath(), FencingTokens: m.fencingTokens()})
+	a := activeByPath(m.run, e.GetStepPath())
+	m.command(Invoke{
+		Operation: openByID(a, e.GetOperation().GetId()), StepPath: e.GetStepPath(), FencingTokens: m.fencingTokens(), Breaker: m.breakerOf(a, e.GetOperation()),
+	})
+}
+
+// breakerOf is the breaker that a tool step names; other calls count for the tool server's own.
+func (m *machine) breakerOf(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) string {
+	s, ok := m.def.Step(a.GetStepId())
+	if !ok || op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+		return ""
+	}
+	if call := m.workOf(s, a).Tool; call != nil {
+		return call.Breaker
+	}
+	return ""
 }
 
 func (m *machine) fencingTokens() map[string]string {

@@ -543,6 +543,8 @@ type Run struct {
 	PendingDecisions []*PendingDecision `protobuf:"bytes,28,rep,name=pending_decisions,json=pendingDecisions,proto3" json:"pending_decisions,omitempty"`
 	// Client identities of the last signals, newest last, at most 64; they make a repeated signal harmless.
 	RecentSignals []string `protobuf:"bytes,29,rep,name=recent_signals,json=recentSignals,proto3" json:"recent_signals,omitempty"`
+	// Sequence of the event that ended the run, which holds its result. 0 while it has not ended.
+	EndSequence   uint64 `protobuf:"varint,30,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +780,13 @@ func (x *Run) GetRecentSignals() []string {
 		return x.RecentSignals
 	}
 	return nil
+}
+
+func (x *Run) GetEndSequence() uint64 {
+	if x != nil {
+		return x.EndSequence
+	}
+	return 0
 }
 
 // PendingDecision is an open escalation.
@@ -2273,7 +2282,7 @@ var File_signalbox_workflow_v1_run_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xb9\r\n" +
+	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xdc\r\n" +
 	"\x03Run\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -2306,7 +2315,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\alimited\x18\x1a \x01(\bR\alimited\x12;\n" +
 	"\bevidence\x18\x1b \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12S\n" +
 	"\x11pending_decisions\x18\x1c \x03(\v2&.signalbox.workflow.v1.PendingDecisionR\x10pendingDecisions\x12%\n" +
-	"\x0erecent_signals\x18\x1d \x03(\tR\rrecentSignals\x1a9\n" +
+	"\x0erecent_signals\x18\x1d \x03(\tR\rrecentSignals\x12!\n" +
+	"\fend_sequence\x18\x1e \x01(\x04R\vendSequence\x1a9\n" +
 	"\vVisitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a[\n" +
