@@ -14,14 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
 )
-
-func nothing(server *mcp.Server) func(*http.Request) *mcp.Server {
-	return func(*http.Request) *mcp.Server { return server }
-}
 
 // faulty is a real server with sessions in front of which calls of tools meet a fault.
 type faulty struct {
@@ -32,7 +26,7 @@ type faulty struct {
 func newFaulty(t *testing.T, fault func(w http.ResponseWriter, id string)) *faulty {
 	t.Helper()
 	f := &faulty{}
-	real := mcp.NewStreamableHTTPHandler(nothing(testServer()), nil)
+	real := webHandler(t, testServer(), nil)
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var message struct {
@@ -260,7 +254,7 @@ func newFaultyInit(t *testing.T, code int) string {
 
 // TestServerComesBack takes a server away and starts another one, without its sessions, at the same address.
 func TestServerComesBack(t *testing.T) {
-	handler := func() http.Handler { return mcp.NewStreamableHTTPHandler(nothing(testServer()), nil) }
+	handler := func() http.Handler { return webHandler(t, testServer(), nil) }
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -299,10 +293,10 @@ func TestServerComesBack(t *testing.T) {
 
 // TestLostSessionIsBegunAgain lets the server forget its sessions: one call is refused for sure, the next one works.
 func TestLostSessionIsBegunAgain(t *testing.T) {
-	var real atomic.Pointer[mcp.StreamableHTTPHandler]
-	renew := func() { real.Store(mcp.NewStreamableHTTPHandler(nothing(testServer()), nil)) }
+	var real atomic.Value
+	renew := func() { real.Store(webHandler(t, testServer(), nil)) }
 	renew()
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { real.Load().ServeHTTP(w, r) }))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { real.Load().(http.Handler).ServeHTTP(w, r) }))
 	defer web.Close()
 	defer web.CloseClientConnections()
 	p := newPool(t, Events{}, overHTTP(web.URL))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -91,6 +92,18 @@ func testServer() *mcp.Server {
 		return nil, nil, ctx.Err()
 	})
 	return server
+}
+
+// webHandler serves a server over HTTP. What is left of its sessions when the test ends is closed, because tests make clients that lose
+// theirs.
+func webHandler(t *testing.T, server *mcp.Server, options *mcp.StreamableHTTPOptions) http.Handler {
+	t.Helper()
+	t.Cleanup(func() {
+		for session := range server.Sessions() {
+			_ = session.Close()
+		}
+	})
+	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, options)
 }
 
 // recorder takes the events of a pool.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -23,7 +24,7 @@ func everyWay(t *testing.T) map[string]Server {
 	ways := map[string]Server{"stdio": overStdio(t, "good"), "stdio with noise": overStdio(t, "noise")}
 	server := testServer()
 	for name, options := range handlers {
-		h := mcp.NewStreamableHTTPHandler(nothing(server), options)
+		h := webHandler(t, server, options)
 		web := httptest.NewServer(h)
 		t.Cleanup(web.Close)
 		ways[name] = overHTTP(web.URL)
@@ -111,7 +112,7 @@ func TestToolErrorsAreResults(t *testing.T) {
 
 func TestChangesOfToolsAreTold(t *testing.T) {
 	server := testServer()
-	web := httptest.NewServer(mcp.NewStreamableHTTPHandler(nothing(server), nil))
+	web := httptest.NewServer(webHandler(t, server, nil))
 	defer web.Close()
 	events := newRecorder()
 	p := newPool(t, events.events(), overHTTP(web.URL))
@@ -128,7 +129,7 @@ func TestChangesOfToolsAreTold(t *testing.T) {
 			told = true
 		case <-ctx.Done():
 			t.Fatal("no change was told of")
-		default:
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	_ = p.Close()
