@@ -47,12 +47,7 @@ func (c *runCache) get(key core.RunKey) *runState {
 
 func (c *runCache) put(key core.RunKey, state *runState) {
 	if len(c.young) >= c.limit {
-		c.old, c.young = c.young, make(map[core.RunKey]*runState, c.limit)
+		c.old, c.young = c.young, make(map[core.RunKey]*runState, len(c.young))
 	}
 	c.young[key] = state
-}
-
-func (c *runCache) drop(key core.RunKey) {
-	delete(c.young, key)
-	delete(c.old, key)
 }

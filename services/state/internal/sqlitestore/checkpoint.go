@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -12,13 +13,17 @@ import (
 )
 
 // The write-ahead log is copied into the database file beside the commits, each time about checkpointBytes have been written. That alone
-// cannot begin the log anew while commits go on, so when it has grown to walRestartBytes the writer pauses for the little that is left to
-// copy. The file is then written over from its beginning, which spares the disk the cost of a growing file.
+// cannot begin the log anew while commits go on, so when it has grown to restartBytes the writer pauses for the little that is left to
+// copy. The file is then written over from its beginning, which spares the disk the cost of a growing file. Should the copying not keep up, the
+// writer does all of it itself when the log has grown to maxRestarts times that size.
 const (
 	checkpointBytes = 8 << 20
-	walRestartBytes = 64 << 20
-	// framesPerCommit is about how many pages a commit changes, one less in a batch than alone.
-	bytesPerCommit = 6 << 10
+	restartBytes    = 64 << 20
+	maxRestarts     = 4
+	// bytesPerCommit and bytesPerBatch are about what a commit and a transaction add to the log beyond the commit's own bytes, because the
+	// log holds whole pages.
+	bytesPerCommit = 5 << 10
+	bytesPerBatch  = 12 << 10
 	pageBytes      = 4 << 10
 )
 
@@ -27,12 +32,16 @@ type checkpointer struct {
 	conn   *sqlite.Conn
 	writer *writer
 	logger *slog.Logger
+	// every and restart are checkpointBytes and restartBytes.
+	every, restart int
+
 	cancel context.CancelFunc
 	ctx    context.Context
 	due    chan struct{}
 	done   sync.WaitGroup
-	// pending is about how much was written since the last checkpoint. Only the writer's goroutine uses it.
-	pending int
+	// pending is about how much was written since a checkpoint was last asked for, grown since the log was last begun anew. Only the writer's
+	// goroutine uses them.
+	pending, grown int
 }
 
 func startCheckpointer(uri string, w *writer, o Options) (*checkpointer, error) {
@@ -44,17 +53,24 @@ func startCheckpointer(uri string, w *writer, o Options) (*checkpointer, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &checkpointer{conn: conn, writer: w, logger: o.Logger, due: make(chan struct{}, 1)}
+	c := &checkpointer{
+		conn: conn, writer: w, logger: o.Logger, every: o.checkpointBytes, restart: o.restartBytes, due: make(chan struct{}, 1),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.done.Add(1)
 	go c.run()
 	return c, nil
 }
 
-// written is told of each transaction; it must not block.
+// written is told of each transaction by the writer's goroutine.
 func (c *checkpointer) written(b batchStats) {
-	c.pending += b.bytes + b.commits*bytesPerCommit
-	if c.pending < checkpointBytes {
+	n := b.bytes + b.commits*bytesPerCommit + bytesPerBatch
+	c.pending += n
+	c.grown += n
+	if c.grown >= maxRestarts*c.restart {
+		c.warn(c.beginAnew(c.writer.conn, patience))
+	}
+	if c.pending < c.every {
 		return
 	}
 	c.pending = 0
@@ -72,34 +88,45 @@ func (c *checkpointer) run() {
 			return
 		case <-c.due:
 		}
-		frames, err := checkpoint(c.conn, "PASSIVE")
-		if err == nil && frames*pageBytes >= walRestartBytes {
-			err = c.writer.outside(c.ctx, func(conn *sqlite.Conn) error { return restartLog(conn) })
+		_, pages, err := checkpoint(c.conn, "PASSIVE")
+		if err == nil && pages*pageBytes >= c.restart {
+			err = c.writer.outside(c.ctx, func(conn *sqlite.Conn) error { return c.beginAnew(conn, 0) })
 		}
-		if err != nil && c.ctx.Err() == nil && core.RefusalOf(err) == nil {
-			c.logger.Warn("state: the write-ahead log could not be copied into the database; it is tried again", "error", err)
-		}
+		c.warn(err)
 	}
 }
 
-// restartLog copies the rest of the log and lets the next transaction begin it anew. A reader may prevent that; then a later try does it.
-func restartLog(conn *sqlite.Conn) error {
-	conn.SetBusyTimeout(0)
+func (c *checkpointer) warn(err error) {
+	if err != nil && c.ctx.Err() == nil && core.RefusalOf(err) == nil {
+		c.logger.Warn("state: the write-ahead log could not be copied into the database; it is tried again", "error", err)
+	}
+}
+
+// patience is how long commits may wait for the log to become free once it is far too large.
+const patience = time.Second
+
+// beginAnew copies the rest of the log and lets the next transaction begin it anew. A reader, or a checkpoint under way, may prevent that for
+// longer than wait; then a later try does it. It runs on the writer's goroutine.
+func (c *checkpointer) beginAnew(conn *sqlite.Conn, wait time.Duration) error {
+	conn.SetBusyTimeout(wait)
 	defer conn.SetBlockOnBusy()
-	_, err := checkpoint(conn, "RESTART")
+	busy, _, err := checkpoint(conn, "RESTART")
+	if !busy || wait > 0 {
+		c.grown = 0
+	}
 	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultBusy {
 		return nil
 	}
 	return err
 }
 
-// checkpoint copies what it can and returns the number of pages in the log.
-func checkpoint(conn *sqlite.Conn, mode string) (frames int, err error) {
+// checkpoint copies what it can. It returns whether it was kept from copying all, and the number of pages in the log.
+func checkpoint(conn *sqlite.Conn, mode string) (busy bool, pages int, err error) {
 	err = each(conn, "PRAGMA wal_checkpoint("+mode+")", nil, func(s *sqlite.Stmt) error {
-		frames = s.ColumnInt(1)
+		busy, pages = s.ColumnBool(0), s.ColumnInt(1)
 		return nil
 	})
-	return frames, err
+	return busy || err != nil, pages, err
 }
 
 func (c *checkpointer) stop() {

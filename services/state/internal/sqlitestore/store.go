@@ -6,6 +6,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,13 @@ type Options struct {
 	NoSync bool
 	// vfs names SQLite's file layer. Empty: the operating system's.
 	vfs string
+	// checkpointBytes and restartBytes say when the log is copied into the database, and begun anew. 0: the constants of these names.
+	checkpointBytes, restartBytes int
+	// cachedRuns is how many runs each generation of the writer's cache holds. 0: the constant of this name.
+	cachedRuns int
 }
+
+const defaultReaders = 4
 
 // Store implements every store interface of core.
 type Store struct {
@@ -61,9 +68,7 @@ type Store struct {
 // Open opens the database in a folder, and makes or migrates it when needed. It refuses with DATA_FOLDER_IN_USE when another process has
 // the folder, and with SCHEMA_TOO_NEW when a newer binary has written it.
 func Open(o Options) (_ *Store, err error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o = o.withDefaults()
 	s := &Store{clock: o.Clock, failed: make(chan error, 1)}
 	s.close = sync.OnceValue(s.closeAll)
 	defer func() {
@@ -78,12 +83,8 @@ func Open(o Options) (_ *Store, err error) {
 	if err := s.openWriter(uri, o); err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Join(o.Dir, FileName), err)
 	}
-	readers := o.Readers
-	if readers == 0 {
-		readers = 4
-	}
 	s.readers, err = sqlitex.NewPool(uri, sqlitex.PoolOptions{
-		Flags: sqlite.OpenReadWrite | sqlite.OpenURI, PoolSize: readers, PrepareConn: prepareReader,
+		Flags: sqlite.OpenReadWrite | sqlite.OpenURI, PoolSize: o.Readers, PrepareConn: prepareReader,
 	})
 	if err != nil {
 		return nil, err
@@ -104,6 +105,17 @@ func Open(o Options) (_ *Store, err error) {
 	return s, nil
 }
 
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Readers = cmp.Or(o.Readers, defaultReaders)
+	o.checkpointBytes = cmp.Or(o.checkpointBytes, checkpointBytes)
+	o.restartBytes = cmp.Or(o.restartBytes, restartBytes)
+	o.cachedRuns = cmp.Or(o.cachedRuns, cachedRuns)
+	return o
+}
+
 func fileURI(o Options) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(o.Dir, FileName))}
 	if !filepath.IsAbs(o.Dir) {
@@ -121,17 +133,19 @@ func (s *Store) openWriter(uri string, o Options) error {
 		synchronous = "OFF"
 	}
 	conn, err := openConn(uri, "journal_mode = WAL", "synchronous = "+synchronous, "wal_autocheckpoint = 0",
-		fmt.Sprintf("cache_size = -%d", cacheKiB), "temp_store = MEMORY", fmt.Sprintf("journal_size_limit = %d", walRestartBytes))
+		fmt.Sprintf("cache_size = -%d", cacheKiB), "temp_store = MEMORY", fmt.Sprintf("journal_size_limit = %d", o.restartBytes))
 	if err != nil {
 		return err
 	}
 	err = migrate(conn)
+	var w *writer
 	if err == nil {
-		s.writer, err = newWriter(conn, &s.hub)
+		w, err = newWriter(conn, &s.hub, o.cachedRuns)
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
+	s.writer = w
 	return nil
 }
 

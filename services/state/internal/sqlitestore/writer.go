@@ -64,9 +64,9 @@ type batchStats struct {
 	commits, refused, bytes int
 }
 
-func newWriter(conn *sqlite.Conn, hub *core.Hub) (*writer, error) {
+func newWriter(conn *sqlite.Conn, hub *core.Hub, cached int) (*writer, error) {
 	w := &writer{
-		conn: conn, hub: hub, cache: newRunCache(cachedRuns),
+		conn: conn, hub: hub, cache: newRunCache(cached),
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	w.room = sync.NewCond(&w.mu)
