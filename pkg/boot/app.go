@@ -26,6 +26,8 @@ type App struct {
 	Metrics *prometheus.Registry
 	// Clock to tell the time by.
 	Clock clock.Clock
+	// Addresses the process listens on.
+	Addresses Addresses
 	// Directory has the connection to each service.
 	Directory *rpcclient.Directory
 	// Authenticator admits callers.

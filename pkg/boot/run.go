@@ -210,6 +210,7 @@ func (p *process) up(ctx context.Context, announce func(Addresses)) error {
 		// Requests that come before the modules have registered get 404 for that moment.
 		p.http = serveHTTP(httpListener, authn.GuardOrigin(cfg.HTTP, cfg.AllowedOrigins, p.app.mux), p.app.Logger, p.fail)
 	}
+	p.app.Addresses = addresses
 	if err := p.startModules(ctx); err != nil {
 		return err
 	}

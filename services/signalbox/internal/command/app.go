@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 
 	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
 // App is what the commands work with. All fields but Servers are required.
@@ -32,13 +34,16 @@ type App struct {
 	output *cli.Output
 }
 
+// Output is where the running command writes. It is there once the flags are read.
+func (a *App) Output() *cli.Output { return a.output }
+
 // Run runs the command that args name and returns its exit code, one of pkg/cli.
 func Run(ctx context.Context, app *App, args []string) int {
 	root := app.Tree()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if ctx.Err() != nil && err != nil {
-		return cli.ExitInterrupted
+	if ctx.Err() != nil && errs.CodeOf(err) == codes.Canceled {
+		return cli.ExitInterrupted // who interrupts needs no word about it
 	}
 	if app.output == nil {
 		// The flags could not be read, or name an output that does not exist: tell people, unless a program asked before that.

@@ -17,8 +17,8 @@ func (a *App) configCommand() *cobra.Command {
 		a.configCheck(), a.configShow())
 }
 
-// load reads the configuration as `up` and `serve` do.
-func (a *App) load(cmd *cobra.Command) (*config.Loaded, error) {
+// Load reads the configuration of a command whose flags are those of config.BindFlags, and tells its warnings.
+func (a *App) Load(cmd *cobra.Command) (*config.Loaded, error) {
 	loaded, err := config.Load(config.Sources{Env: a.Environ, Flags: cmd.Flags()})
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (a *App) configCheck() *cobra.Command {
 		Example: "  signalbox config check\n  signalbox config check --config deploy/signalbox.yaml",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.load(cmd)
+			loaded, err := a.Load(cmd)
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func (a *App) configShow() *cobra.Command {
 		Example: "  signalbox config show\n  SIGNALBOX_LOG_LEVEL=debug signalbox config show | grep log",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.load(cmd)
+			loaded, err := a.Load(cmd)
 			if err != nil {
 				return err
 			}
