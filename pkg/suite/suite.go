@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,7 +77,7 @@ func (s *Suite) plan() error {
 	if s.opts.Topology == ProcessPerService {
 		names = Services
 	}
-	ports, err := freePorts(3 * len(names))
+	ports, err := Addresses(3 * len(names))
 	if err != nil {
 		return err
 	}
@@ -107,26 +106,6 @@ func (s *Suite) configFor(p *Process) string {
 	}
 	b.WriteString(s.opts.Config)
 	return b.String()
-}
-
-// freePorts finds loopback addresses that nobody listens on.
-func freePorts(n int) ([]string, error) {
-	var listeners []net.Listener
-	defer func() {
-		for _, l := range listeners {
-			_ = l.Close()
-		}
-	}()
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		listeners = append(listeners, l)
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // StartAll starts every process that does not run, and waits until all are ready.
