@@ -31,7 +31,7 @@ func Addresses(n int) ([]string, error) {
 			return addrs, nil
 		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(end-firstPort))) //nolint:gosec // a port is no secret
-		if l, err := net.Listen("tcp", addr); err == nil {                                       //nolint:noctx // it is closed at once
+		if l, err := net.Listen("tcp", addr); err == nil {                                      //nolint:noctx // it is closed at once
 			listeners, addrs = append(listeners, l), append(addrs, addr)
 		}
 	}
