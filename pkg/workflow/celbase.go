@@ -31,6 +31,7 @@ var runType = types.NewObjectType(typeRun)
 const (
 	celRecursion = 100
 	celNodes     = 2_000
+	celRegex     = 10_000
 )
 
 // baseEnv holds what all definitions share: the standard library, strings and math (in pinned versions, so that a definition keeps its
@@ -45,6 +46,7 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserRecursionLimit(celRecursion),
 		cel.ParserExpressionSizeLimit(MaxExpressionBytes),
 		cel.ExpressionNodeLimit(celNodes),
+		cel.RegexProgramSizeLimit(celRegex),
 		cel.CustomTypeAdapter(adapter{}),
 		cel.CustomTypeProvider(newProvider()),
 		cel.Function("visits", cel.MemberOverload("run_visits_string",

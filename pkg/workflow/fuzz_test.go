@@ -38,7 +38,30 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzCompile: no text makes Compile panic, and what it accepts can be rebuilt with the same digest.
+// evaluate runs what the interpreter would run, on a run that has no data: errors are fine, panics are not.
+func evaluate(def *Definition) {
+	s := &Scope{}
+	for _, state := range def.States {
+		for _, t := range state.Transitions {
+			if t.When != nil {
+				_, _ = t.When.EvalBool(s)
+			}
+		}
+		for _, step := range state.Steps {
+			if step.If != nil {
+				_, _ = step.If.EvalBool(s)
+			}
+			for _, e := range step.kindExprs() {
+				if e != nil {
+					_, _ = e.EvalJSON(s)
+					_, _ = e.EvalTime(s)
+				}
+			}
+		}
+	}
+}
+
+// FuzzCompile: no text makes Compile panic, what it accepts can be evaluated, and can be rebuilt with the same digest.
 func FuzzCompile(f *testing.F) {
 	seedDefinitions(f)
 	cat := testCatalog(f)
@@ -50,6 +73,7 @@ func FuzzCompile(f *testing.F) {
 		if def == nil {
 			return
 		}
+		evaluate(def)
 		again, err := Rebuild(def.Proto, def.Tools)
 		if err != nil || again.Digest != def.Digest {
 			t.Fatalf("rebuilt: %v", err)
