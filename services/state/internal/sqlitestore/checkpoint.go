@@ -39,6 +39,8 @@ type checkpointer struct {
 	ctx    context.Context
 	due    chan struct{}
 	done   sync.WaitGroup
+	// copying is held during a checkpoint, since SQLite refuses a second one at once instead of letting it wait.
+	copying sync.Mutex
 	// pending is about how much was written since a checkpoint was last asked for, grown since the log was last begun anew. Only the writer's
 	// goroutine uses them.
 	pending, grown int
@@ -88,7 +90,9 @@ func (c *checkpointer) run() {
 			return
 		case <-c.due:
 		}
+		c.copying.Lock()
 		_, pages, err := checkpoint(c.conn, "PASSIVE")
+		c.copying.Unlock()
 		if err == nil && pages*pageBytes >= c.restart {
 			err = c.writer.outside(c.ctx, func(conn *sqlite.Conn) error { return c.beginAnew(conn, 0) })
 		}
@@ -105,9 +109,11 @@ func (c *checkpointer) warn(err error) {
 // patience is how long commits may wait for the log to become free once it is far too large.
 const patience = time.Second
 
-// beginAnew copies the rest of the log and lets the next transaction begin it anew. A reader, or a checkpoint under way, may prevent that for
-// longer than wait; then a later try does it. It runs on the writer's goroutine.
+// beginAnew copies the rest of the log and lets the next transaction begin it anew. A reader may prevent that for longer than wait; then a
+// later try does it. It runs on the writer's goroutine.
 func (c *checkpointer) beginAnew(conn *sqlite.Conn, wait time.Duration) error {
+	c.copying.Lock()
+	defer c.copying.Unlock()
 	conn.SetBusyTimeout(wait)
 	defer conn.SetBlockOnBusy()
 	busy, _, err := checkpoint(conn, "RESTART")

@@ -100,16 +100,7 @@ func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Pag
 	if err != nil {
 		return nil, "", err
 	}
-	where := &condition{}
-	where.add("run_no < ?", before)
-	if query.Namespace != "" {
-		where.add("namespace = ?", query.Namespace)
-	}
-	if query.Filter != nil {
-		where.and()
-		where.filter(query.Filter)
-	}
-	sql := "SELECT " + headColumns + " FROM runs WHERE " + where.sql.String() + " ORDER BY run_no DESC LIMIT " + strconv.Itoa(page.Limit+1)
+	sql, where := listRunsSQL(query, before, page.Limit)
 	last, fill := int64(0), filling{limit: page.Limit}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		return once(conn, sql, where.bind, func(s *sqlite.Stmt) error {
@@ -123,4 +114,49 @@ func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Pag
 		})
 	})
 	return heads, next, err
+}
+
+func listRunsSQL(query core.RunQuery, before int64, limit int) (string, *condition) {
+	where := &condition{}
+	where.add("run_no < ?", before)
+	if query.Namespace != "" {
+		where.add("namespace = ?", query.Namespace)
+	}
+	if query.Filter != nil {
+		where.and()
+		where.filter(query.Filter)
+	}
+	return "SELECT " + headColumns + " FROM runs " + indexFor(query) + " WHERE " + where.sql.String() +
+		" ORDER BY run_no DESC LIMIT " + strconv.Itoa(limit+1), where
+}
+
+// indexFor names the index by which a list of runs goes. All of them hold the runs in the order of the list, so that a page costs what it
+// shows and what the filter passes over on the way; left to itself, SQLite may sort all runs of a namespace for each page.
+func indexFor(query core.RunQuery) string {
+	if query.Namespace == "" {
+		return "NOT INDEXED"
+	}
+	workflow, status := false, int64(0)
+	parts, isAnd := query.Filter.(core.And)
+	if !isAnd {
+		parts = core.And{query.Filter}
+	}
+	for _, part := range parts {
+		c, ok := part.(core.Comparison)
+		if !ok || c.Operator != core.OpEqual || c.Prefix {
+			continue
+		}
+		workflow = workflow || c.Field == core.FieldWorkflow
+		if c.Field == core.FieldStatus {
+			status = c.Number
+		}
+	}
+	switch {
+	// Most runs have ended, so that status tells little about those, and much about the others.
+	case status != 0 && (!workflow || status != int64(workflowv1.RunStatus_RUN_STATUS_ENDED)):
+		return "INDEXED BY runs_by_status"
+	case workflow:
+		return "INDEXED BY runs_by_workflow"
+	}
+	return "INDEXED BY runs_by_namespace"
 }

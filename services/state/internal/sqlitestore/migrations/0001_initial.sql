@@ -22,6 +22,7 @@ CREATE TABLE runs (
   head        BLOB    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX runs_by_id ON runs (namespace, run_id);
+CREATE INDEX runs_by_namespace ON runs (namespace);
 CREATE INDEX runs_by_workflow ON runs (namespace, workflow);
 CREATE INDEX runs_by_status ON runs (namespace, status);
 CREATE INDEX runs_needing_attention ON runs (shard) WHERE attention = 1;
