@@ -40,10 +40,9 @@ type siteKey struct {
 // site is a place for expressions: the names in scope with their types.
 type site struct {
 	siteKey
-	env     *environment
-	celEnv  *cel.Env
-	extra   []string // the names beside those that all may use
-	program []cel.ProgramOption
+	env    *environment
+	celEnv *cel.Env
+	extra  []string // the names beside those that all may use
 }
 
 // newEnvironment declares input, steps and locks. The outputs of steps are declared afterwards, by setOutput, because those of `set`

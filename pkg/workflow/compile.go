@@ -22,6 +22,9 @@ const (
 // rules. It returns all findings at once; with an error among them the definition is nil, as it is for a document that Load found
 // errors in. Without a catalogue (nil), tools are unknown: each is a warning and untyped, and its effect is taken as written, else WRITE.
 func Compile(doc *Document, cat Catalog) (*Definition, Findings) {
+	if doc == nil || doc.Definition == nil {
+		return nil, Findings{{Rule: RuleSyntax, Severity: SeverityError, Message: "there is no definition to compile"}}
+	}
 	c := newCompiler(doc.Definition, cat)
 	c.doc = doc
 	c.run()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -182,6 +183,43 @@ func escalationScope() *Scope {
 			out, ok := outputs[id]
 			return StepValue{Status: "succeeded", Output: json.RawMessage(out)}, ok
 		},
+	}
+}
+
+// TestOneDefinitionServesManyGoroutines is for the race detector.
+func TestOneDefinitionServesManyGoroutines(t *testing.T) {
+	def := compiled(t, "support-escalation.yaml")
+	refund, _ := def.Step("refund")
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			for range 50 {
+				s := escalationScope()
+				if _, err := refund.Tool.Arguments.EvalJSON(s); err != nil {
+					return err
+				}
+				if ok, err := def.States["resolve"].Transitions[1].When.EvalBool(s); err != nil || !ok {
+					return fmt.Errorf("guard: %v, %w", ok, err)
+				}
+				if err := def.Input.Validate(s.Input); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCompileOfNothing(t *testing.T) {
+	if def, fs := Compile(nil, nil); def != nil || !fs.HasErrors() {
+		t.Errorf("%v, %s", def, fs)
+	}
+	doc, fs := NewDocument(nil)
+	if def, _ := Compile(doc, nil); def != nil || !fs.HasErrors() {
+		t.Errorf("%v, %s", def, fs)
 	}
 }
 
@@ -400,7 +438,7 @@ states:
   a:
     steps:
       - id: one
-        tool: {server: desk, tool: get_order_detials, arguments: {order_id: "${input.x +}"}, efect: read}
+        tool: {server: desk, tool: get_order_detail, arguments: {order_id: "${input.x +}"}, efect: read}
       - id: Two
         human: {roles: [r], decisions: [only], due: 1h}
     transitions: [{to: {}}, {when: 1 + 1, to: nowhere}]

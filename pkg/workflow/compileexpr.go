@@ -346,7 +346,7 @@ func (z sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 // EstimateCallCost implements cost.Estimator.
 func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	if function == "visits" {
-		return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: 1}}
+		return &cost.CallEstimate{CostEstimate: cost.Estimate{Min: 1, Max: 1}}
 	}
 	return nil
 }

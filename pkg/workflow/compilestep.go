@@ -26,6 +26,7 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 		return e
 	}
 	s.If = one(p.GetCondition(), "if", wantBool)
+	c.dryRunOutput(s, fieldPath(ref.at, "dry_run_output"))
 	c.stepKind(s, ref, one)
 	exprs = append(exprs, s.kindExprs()...)
 	if cache := p.GetCache(); cache != nil {
@@ -39,6 +40,20 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 	}
 	s.Reads = mergeReads(readsOf(exprs...), handlerReads(s.Handlers), lockReads(s.Locks))
 	return s
+}
+
+// dryRunOutput checks that a dry run takes what a real one could give.
+func (c *compiler) dryRunOutput(s *Step, at string) {
+	if s.Proto.GetDryRunOutput() == nil || s.Output == nil {
+		return
+	}
+	raw, err := appendJSON(nil, s.Proto.GetDryRunOutput())
+	if err == nil {
+		err = s.Output.Validate(raw)
+	}
+	if err != nil {
+		c.fault("L4", at, "give an output that the step could have", "the dry run's output does not fit the step's schema: %v", err)
+	}
 }
 
 // stepKind compiles what a step does.

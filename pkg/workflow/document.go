@@ -30,6 +30,9 @@ type place struct {
 // NewDocument takes a definition that was not read from text, as one received over the wire, and checks it against the contract. Its
 // findings have paths but no lines.
 func NewDocument(def *workflowv1.WorkflowDefinition) (*Document, Findings) {
+	if def == nil {
+		def = &workflowv1.WorkflowDefinition{}
+	}
 	doc := &Document{Definition: def, places: map[string]place{}, broken: map[string]bool{}}
 	var fs Findings
 	for _, f := range doc.validate() {

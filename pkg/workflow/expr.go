@@ -114,7 +114,7 @@ func (e *Expr) EvalTime(s *Scope) (time.Time, error) {
 	}
 	switch x := v.(type) {
 	case types.Timestamp:
-		return x.Time.UTC(), nil
+		return x.UTC(), nil
 	case types.String:
 		t, err := time.Parse(time.RFC3339Nano, string(x))
 		if err != nil {

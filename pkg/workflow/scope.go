@@ -144,10 +144,10 @@ func (d *decodedScope) ResolveName(name string) (any, bool) {
 		}
 		return s, true
 	case "output":
-		if d.site.siteKey.output == nil {
+		if d.site.output == nil {
 			return nil, false
 		}
-		v, err := s.decode(&d.output, s.Output, d.site.siteKey.output)
+		v, err := s.decode(&d.output, s.Output, d.site.output)
 		if err != nil {
 			return types.NewErr("output: %v", err), true
 		}
