@@ -215,7 +215,7 @@ func TestNoConnection(t *testing.T) {
 	_ = listener.Close()
 	refusing := newFaultyInit(t, 401)
 	wrongPath := httptest.NewServer(http.NotFoundHandler())
-	defer wrongPath.Close()
+	t.Cleanup(wrongPath.Close)
 	for name, c := range map[string]struct {
 		url    string
 		status int
@@ -283,12 +283,11 @@ func TestServerComesBack(t *testing.T) {
 	}
 	second := &http.Server{Handler: handler()}
 	go func() { _ = second.Serve(listener) }()
-	defer func() { _ = second.Close() }()
+	t.Cleanup(func() { _ = second.Close() })
 	events.await(t, "s", true)
 	if reply := p.Call(ctx, call("echo", `{"text":"x"}`)); reply.Failure != nil {
 		t.Errorf("after it came back: %+v", reply.Failure)
 	}
-	_ = p.Close()
 }
 
 // TestLostSessionIsBegunAgain lets the server forget its sessions: one call is refused for sure, the next one works.
@@ -297,8 +296,8 @@ func TestLostSessionIsBegunAgain(t *testing.T) {
 	renew := func() { real.Store(webHandler(t, testServer(), nil)) }
 	renew()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { real.Load().(http.Handler).ServeHTTP(w, r) }))
-	defer web.Close()
-	defer web.CloseClientConnections()
+	t.Cleanup(web.Close)
+	t.Cleanup(web.CloseClientConnections)
 	p := newPool(t, Events{}, overHTTP(web.URL))
 	ctx := longContext(t)
 	if reply := p.Call(ctx, call("echo", `{"text":"x"}`)); reply.Failure != nil {
@@ -311,7 +310,6 @@ func TestLostSessionIsBegunAgain(t *testing.T) {
 	if reply := p.Call(ctx, call("echo", `{"text":"x"}`)); reply.Failure != nil {
 		t.Errorf("with a new session: %+v", reply.Failure)
 	}
-	_ = p.Close()
 }
 
 // TestStreamIsResumed ends the stream of an answer early, as a server may that lets its client come back, and asserts that the call

@@ -113,7 +113,7 @@ func TestToolErrorsAreResults(t *testing.T) {
 func TestChangesOfToolsAreTold(t *testing.T) {
 	server := testServer()
 	web := httptest.NewServer(webHandler(t, server, nil))
-	defer web.Close()
+	t.Cleanup(web.Close)
 	events := newRecorder()
 	p := newPool(t, events.events(), overHTTP(web.URL))
 	if _, err := p.ListTools(longContext(t), "s"); err != nil {
@@ -132,7 +132,6 @@ func TestChangesOfToolsAreTold(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	_ = p.Close()
 }
 
 func TestStdioServerThatEndsIsStartedAgain(t *testing.T) {
