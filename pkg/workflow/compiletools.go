@@ -109,7 +109,11 @@ func (c *compiler) lookup(server, tool, at string, complain bool) *resolvedTool 
 
 func (c *compiler) unknownTool(server, name, tool, at string) {
 	if slices.Contains(c.cat.Servers(), name) {
-		c.fault("L3", at, nearestMend(tool, c.cat.Tools(name), "its tools are "), "tool server %q has no tool %q", server, tool)
+		known := ""
+		if name != server {
+			known = fmt.Sprintf(" (%q in the catalogue)", name)
+		}
+		c.fault("L3", at, nearestMend(tool, c.cat.Tools(name), "its tools are "), "tool server %q%s has no tool %q", server, known, tool)
 		return
 	}
 	if _, declared := c.def.GetResources().GetServers()[server]; declared {
