@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +28,13 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(benchServer); mode != "" {
+		serveBench(mode)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 type lookupInput struct {
 	ID string `json:"id" jsonschema:"the order"`
