@@ -225,8 +225,6 @@ func (c *politeConn) polite(err error) error {
 		return cli.WithExit(cli.ExitUnavailable, fmt.Errorf(
 			"the process at %s (%s) does not run the %s service, or is older than this command; services.%s.address in the configuration says where it is",
 			c.address, c.origin, c.service, c.service))
-	case errs.CodeOf(err) == codes.ResourceExhausted:
-		return cli.WithExit(cli.ExitRefused, errors.New("the answer is larger than this command takes; ask for less at once with --page-size"))
 	default:
 		return err
 	}

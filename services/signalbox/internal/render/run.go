@@ -128,15 +128,21 @@ func steps(run *workflowv1.Run) string {
 func Counts(c *workflowv1.RunCounters) string {
 	var parts []string
 	for _, part := range []struct {
-		n    uint64
-		what string
+		n         uint64
+		one, many string
 	}{
-		{c.GetSteps(), "steps"}, {c.GetOperations(), "operations"}, {c.GetRetries(), "retries"}, {c.GetUnknownOutcomes(), "unknown outcomes"},
-		{c.GetReconciled(), "settled by probe"}, {c.GetDecided(), "settled by a person"}, {c.GetResent(), "settled by key"},
-		{c.GetEscalations(), "escalations"}, {c.GetCompensated(), "undone"}, {c.GetCompensationFailed(), "not undone"},
+		{c.GetSteps(), "step", "steps"}, {c.GetOperations(), "operation", "operations"}, {c.GetRetries(), "retry", "retries"},
+		{c.GetUnknownOutcomes(), "unknown outcome", "unknown outcomes"}, {c.GetReconciled(), "settled by probe", "settled by probe"},
+		{c.GetDecided(), "settled by a person", "settled by people"}, {c.GetResent(), "settled by key", "settled by key"},
+		{c.GetEscalations(), "escalation", "escalations"}, {c.GetCompensated(), "undone", "undone"},
+		{c.GetCompensationFailed(), "not undone", "not undone"},
 	} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		switch part.n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 "+part.one)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.many))
 		}
 	}
 	return strings.Join(parts, ", ")
