@@ -47,6 +47,7 @@ type Service struct {
 	catalogue  *core.Catalogue
 	egress     *rpc.Egress
 	tools      *rpc.Tools
+	agent      *rpc.Agent // nil without a scheduler and state
 
 	stopped   chan struct{}
 	closeOnce sync.Once
@@ -73,6 +74,9 @@ func New(config Config, deps Deps) (*Service, error) {
 	s.dispatcher = core.NewDispatcher(uuid.NewString(), deps.Clock, s.pool, s.servers, metrics, limits)
 	s.egress = rpc.NewEgress(s.dispatcher, s.servers, s.stopped)
 	s.tools = rpc.NewTools(s.catalogue, s.dispatcher)
+	if deps.Scheduler != nil && deps.State != nil {
+		s.agent = rpc.NewAgent(deps.Scheduler, deps.State, s.catalogue, deps.Clock, func(string) string { return "" })
+	}
 	return s, nil
 }
 
@@ -92,10 +96,13 @@ func (d Deps) withDefaults() Deps {
 // Incarnation returns the identity of this gateway process, which schedulers write into the intents it is to send.
 func (s *Service) Incarnation() string { return s.dispatcher.Incarnation() }
 
-// Register adds the gateway's services to a server.
+// Register adds the gateway's services to a server; AgentService only with a scheduler and state to ask.
 func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	gatewayv1.RegisterEgressServiceServer(registrar, s.egress)
 	gatewayv1.RegisterToolServiceServer(registrar, s.tools)
+	if s.agent != nil {
+		gatewayv1.RegisterAgentServiceServer(registrar, s.agent)
+	}
 }
 
 // Run connects to the tool servers and keeps them connected until ctx ends. Then it drains: calls under way get DrainTimeout to end.

@@ -261,12 +261,17 @@ func (d *Dispatcher) CallDirect(ctx context.Context, inv Invocation) Result {
 	return result
 }
 
+// Refuse makes every new attempt from now on NOT_SENT; those under way go on.
+func (d *Dispatcher) Refuse() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = true
+}
+
 // Drain refuses new attempts and waits until those under way have ended. When ctx ends first it gives them up: what was written is
 // then unknown. After it returns nothing is sent any more.
 func (d *Dispatcher) Drain(ctx context.Context) {
-	d.mu.Lock()
-	d.draining = true
-	d.mu.Unlock()
+	d.Refuse()
 	ended := make(chan struct{})
 	go func() {
 		d.running.Wait()

@@ -6,9 +6,9 @@ import (
 
 	"google.golang.org/grpc"
 
-	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/rpcserver"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
 )
 
@@ -69,7 +69,8 @@ func (e *Egress) receive(stream grpc.BidiStreamingServer[gatewayv1.DispatchReque
 func (e *Egress) send(
 	stream grpc.BidiStreamingServer[gatewayv1.DispatchRequest, gatewayv1.DispatchResponse], box *outbox, received <-chan error,
 ) error {
-	closing := false
+	closing, ending := false, false
+	draining := rpcserver.Draining(stream.Context())
 	for {
 		response, idle := box.take()
 		if response != nil {
@@ -81,6 +82,9 @@ func (e *Egress) send(
 		if closing && idle {
 			return nil
 		}
+		if ending && idle {
+			return rpcserver.ErrDraining()
+		}
 		select {
 		case <-box.filled:
 		case err := <-received:
@@ -88,11 +92,15 @@ func (e *Egress) send(
 				return err
 			}
 			closing, received = true, nil
+		case <-draining:
+			// What is under way still ends and is told; what comes now is refused.
+			e.dispatcher.Refuse()
+			ending, draining = true, nil
 		case <-e.stopped:
 			if err := flush(stream, box); err != nil {
 				return err
 			}
-			return errs.New(errorsv1.ErrorReason_ERROR_REASON_DRAINING, "this gateway is draining; attach to open attempts elsewhere")
+			return rpcserver.ErrDraining()
 		case <-stream.Context().Done():
 			return errs.Internal(stream.Context().Err())
 		}
