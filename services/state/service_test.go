@@ -64,7 +64,29 @@ func start(t *testing.T, local bool) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := rpcclient.DirectoryOptions{Addresses: map[string]string{"state": listener.Addr().String()}}
+	conn, closeConn := dial(t, service, server, listener.Addr().String(), local)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- service.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		closeConn()
+		for _, err := range []error{server.Stop(context.Background()), service.Close(), <-ended, <-ended} {
+			if err != nil {
+				t.Errorf("stop: %v", err)
+			}
+		}
+	})
+	return newSuite(t, service, server, stop, conn)
+}
+
+// dial connects over a socket, or within the process.
+func dial(
+	t testing.TB, service *state.Service, server *rpcserver.Server, address string, local bool,
+) (conn grpc.ClientConnInterface, closeConn func()) {
+	t.Helper()
+	options := rpcclient.DirectoryOptions{Addresses: map[string]string{"state": address}}
 	if local {
 		options = rpcclient.DirectoryOptions{Local: []string{"state"}, Chain: server.Chain()}
 	}
@@ -80,24 +102,10 @@ func start(t *testing.T, local bool) *suite {
 		service.Register(registrar)
 		directory.Open("state")
 	}
-	conn, err := directory.For("state")
-	if err != nil {
+	if conn, err = directory.For("state"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(listener) }()
-	go func() { ended <- service.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		_ = directory.Close()
-		for _, err := range []error{server.Stop(context.Background()), service.Close(), <-ended, <-ended} {
-			if err != nil {
-				t.Errorf("stop: %v", err)
-			}
-		}
-	})
-	return newSuite(t, service, server, stop, conn)
+	return conn, func() { _ = directory.Close() }
 }
 
 func newSuite(t *testing.T, service *state.Service, server *rpcserver.Server, stop func(), conn grpc.ClientConnInterface) *suite {
@@ -430,7 +438,7 @@ func TestListRuns(t *testing.T) {
 		if fmt.Sprint(got) != "[run4 run3 run2 run0]" || rest.GetNextPageToken() != "" {
 			t.Errorf("runs %v, then %q", got, rest.GetNextPageToken())
 		}
-		_, err = s.runs.ListRuns(s.ctx, &statev1.ListRunsRequest{Filter: "status = RUNING"})
+		_, err = s.runs.ListRuns(s.ctx, &statev1.ListRunsRequest{Filter: "status = RUNNIN"})
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_FILTER_INVALID, "character 10", `did you mean "RUNNING"?`)
 	})
 }
@@ -473,4 +481,38 @@ func details[T any](err error) (found T, ok bool) {
 		}
 	}
 	return found, false
+}
+
+func TestASlowWatcherHoldsUpNobody(t *testing.T) {
+	bothWays(t, func(t *testing.T, s *suite) {
+		s.claim(t)
+		s.must(t, delta("a", 0))
+		idle, err := s.runs.WatchRun(s.ctx, &statev1.WatchRunRequest{RunId: "a"}) // nobody receives from it
+		if err != nil {
+			t.Fatal(err)
+		}
+		for before := uint64(2); before < 400; before += 2 {
+			s.must(t, delta("a", before))
+		}
+		s.must(t, delta("a", 400, ended))
+		last := uint64(0)
+		for {
+			resp, err := idle.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range resp.GetEvents() {
+				if e.GetSequence() != last+1 {
+					t.Fatalf("event %d follows %d", e.GetSequence(), last)
+				}
+				last = e.GetSequence()
+			}
+		}
+		if last != 402 {
+			t.Errorf("the watcher was told up to %d", last)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestParseFilterRefuses(t *testing.T) {
 		want     string
 	}{
 		"workflw = a":                       {"1", "no field", "workflw"},
-		"status = RUNING":                   {"10", "RUNNING", "RUNING"},
+		"status = RUNNIN":                   {"10", "RUNNING", "RUNNIN"},
 		"status > RUNNING":                  {"8", "no order", ""},
 		"start_time > yesterday":            {"14", "2026", ""},
 		"workflow = a and state = b":        {"14", "capitals", ""},

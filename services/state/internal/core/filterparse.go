@@ -42,14 +42,6 @@ type filterParser struct {
 
 func (p *filterParser) peek() token { return p.tokens[p.next] }
 
-func (p *filterParser) take() token {
-	t := p.tokens[p.next]
-	if t.kind != tokenEnd {
-		p.next++
-	}
-	return t
-}
-
 func (p *filterParser) keyword(word string) bool {
 	if t := p.peek(); t.kind == tokenText && t.text == word {
 		p.next++

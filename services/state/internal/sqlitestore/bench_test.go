@@ -29,6 +29,9 @@ func BenchmarkCommit(b *testing.B) {
 			if _, err := s.ClaimShards(ctx, []uint32{1}, "bench"); err != nil {
 				b.Fatal(err)
 			}
+			batches := 0
+			told := s.writer.onBatch
+			s.writer.onBatch = func(stats batchStats) { batches++; told(stats) }
 			b.ReportAllocs()
 			b.ResetTimer()
 			started, before := time.Now(), processorTime()
@@ -38,6 +41,7 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			wg.Wait()
 			elapsed, used := time.Since(started), processorTime()-before
+			b.ReportMetric(float64(b.N)/float64(batches), "commits/sync")
 			b.ReportMetric(float64(b.N)/elapsed.Seconds(), "commits/s")
 			b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(b.N), "cpu-µs/commit")
 		})

@@ -13,7 +13,7 @@ import (
 )
 
 // cacheKiB is the page cache of the writer; readers have a quarter of it each.
-const cacheKiB = 64 << 10
+const cacheKiB = 16 << 10
 
 // openConn opens one connection with the settings that all of them share.
 func openConn(uri string, settings ...string) (*sqlite.Conn, error) {

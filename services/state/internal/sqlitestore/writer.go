@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
@@ -173,6 +174,8 @@ func (w *writer) run() {
 			} else {
 				w.applyJobs(w.batch)
 			}
+			// Those who were answered get the processor first, so that their next commits share the next sync.
+			runtime.Gosched()
 		}
 		if w.drained() {
 			return

@@ -74,8 +74,7 @@ func testEscalations(t *testing.T, f *fixture) {
 	wantEqual(t, "opened by event", e.OpenSequence, 2)
 	wantEqual(t, "run", e.RunID, "a")
 	_, err = f.GetEscalation(f.ctx, core.DefaultNamespace, "e4")
-	r := wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_ESCALATION_NOT_FOUND)
-	wantEqual(t, "suggestions", len(r.Have) > 0, true)
+	wantSuggestions(t, err, errorsv1.ErrorReason_ERROR_REASON_ESCALATION_NOT_FOUND, "e4")
 
 	list := func(q core.EscalationQuery) (all []string) {
 		for _, e := range pages(t, 1, func(p core.Page) ([]core.Escalation, string, error) { return f.ListEscalations(f.ctx, q, p) }) {

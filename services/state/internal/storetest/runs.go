@@ -73,11 +73,7 @@ func testRuns(t *testing.T, f *fixture) {
 	wantEqual(t, "shard", head.Shard, 1)
 	wantEqual(t, "ended", head.Ended, false)
 	_, err = f.GetRun(f.ctx, core.DefaultNamespace, "rum3")
-	r := wantReason(t, err, reasonNoRun)
-	wantEqual(t, "name asked for", r.Want, "rum3")
-	if len(r.Have) == 0 {
-		t.Error("the refusal suggests nothing")
-	}
+	wantSuggestions(t, err, reasonNoRun, "rum3")
 	_, err = f.GetRun(f.ctx, "other", "run3")
 	wantReason(t, err, reasonNoRun)
 }

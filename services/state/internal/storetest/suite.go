@@ -118,12 +118,20 @@ func (f *fixture) sequence(t *testing.T, runID string) uint64 {
 	return head.Sequence
 }
 
-func wantReason(t *testing.T, err error, reason errorsv1.ErrorReason) *core.Refusal {
+func wantReason(t *testing.T, err error, reason errorsv1.ErrorReason) {
 	t.Helper()
 	if !core.IsReason(err, reason) {
 		t.Fatalf("error %v, want reason %v", err, reason)
 	}
-	return core.RefusalOf(err)
+}
+
+// wantSuggestions checks that a refusal names existing things to suggest from.
+func wantSuggestions(t *testing.T, err error, reason errorsv1.ErrorReason, want string) {
+	t.Helper()
+	wantReason(t, err, reason)
+	if r := core.RefusalOf(err); r.Want != want || len(r.Have) == 0 {
+		t.Errorf("the refusal of %q suggests %v for %q", want, r.Have, r.Want)
+	}
 }
 
 func wantEqual[T comparable](t *testing.T, what string, got, want T) {
