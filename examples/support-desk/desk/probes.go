@@ -1,5 +1,7 @@
 package desk
 
+import "strings"
+
 // Probe is a READ that tells, from the shop's state, whether a call of unknown outcome happened. It is
 // what a tool server's declaration gives as `reconcile`.
 //
@@ -12,10 +14,16 @@ type Probe struct {
 	Happened  string            // CEL over `output` (the probe's answer) and `self` (the lost call)
 }
 
-const (
-	ofOrder     = "${self.arguments.order_id}"
-	sameAddress = `['address1', 'address2', 'city', 'state', 'country', 'zip'].all(f, output.address[f] == self.arguments[f])`
-)
+const ofOrder = "${self.arguments.order_id}"
+
+// sameAddress compares field by field: self.arguments is typed by the tool's schema, and CEL selects fields of a typed object by name only.
+var sameAddress = func() string {
+	var equal []string
+	for _, f := range []string{"address1", "address2", "city", "state", "country", "zip"} {
+		equal = append(equal, "output.address."+f+" == self.arguments."+f)
+	}
+	return strings.Join(equal, " && ")
+}()
 
 // sameItems compares a kept, sorted list of the order with an argument, as bags.
 func sameItems(kept, argument string) string {
