@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -250,7 +251,7 @@ const longPoll = 20 * time.Second
 
 // waitRun waits for the end of a run and prints how it ended; good tells which ends are no failure.
 func (a *App) waitRun(ctx context.Context, s *suite, runID string, patience time.Duration, good func(*workflowv1.Run) bool) error {
-	ctx, cancel := withPatience(ctx, patience)
+	ctx, cancel := a.withPatience(ctx, patience)
 	defer cancel()
 	request := &schedulerv1.WaitRunRequest{Namespace: s.namespace(), RunId: runID, Timeout: durationpb.New(longPoll)}
 	contact := newContact(a, s)
@@ -274,16 +275,22 @@ func (a *App) waitRun(ctx context.Context, s *suite, runID string, patience time
 	}
 }
 
-func withPatience(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
-	if patience <= 0 {
-		return context.WithCancel(ctx)
+// errPatience ends a context whose patience is over.
+var errPatience = errors.New("the time to wait is over")
+
+// withPatience ends a context after some time, 0 for never. It has no deadline, which servers would take for their own and shave.
+func (a *App) withPatience(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() bool { return true }
+	if patience > 0 {
+		stop = a.Clock.AfterFunc(patience, func() { cancel(errPatience) }).Stop
 	}
-	return context.WithTimeout(ctx, patience)
+	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
 // patienceOver tells the end of the time to wait from an interruption.
 func patienceOver(ctx context.Context, runID string, patience time.Duration) error {
-	if patience > 0 && context.Cause(ctx) == context.DeadlineExceeded {
+	if errors.Is(context.Cause(ctx), errPatience) {
 		return cli.WithExit(cli.ExitTimeout, fmt.Errorf("run %s has not ended within %v and goes on; `signalbox run why %s` says what it waits for", runID, patience, runID))
 	}
 	return ctx.Err()

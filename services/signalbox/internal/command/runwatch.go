@@ -56,7 +56,7 @@ func (a *App) runWait(s *suite) *cobra.Command {
 
 // watchRun prints the events of a run as they happen, and at last how it ended.
 func (a *App) watchRun(ctx context.Context, s *suite, runID string, from uint64, patience time.Duration) error {
-	ctx, cancel := withPatience(ctx, patience)
+	ctx, cancel := a.withPatience(ctx, patience)
 	defer cancel()
 	watch := &watch{app: a, suite: s, narrator: render.NewNarrator(), contact: newContact(a, s), next: from}
 	for {
