@@ -51,8 +51,8 @@ func TestRegister(t *testing.T) {
 			t.Errorf("second registration: %v", again)
 		}
 		_, err = s.definitions.Register(s.ctx, &statev1.RegisterRequest{Source: source("status", "1.2.0", "2"), Tools: catalogue})
-		e := wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED, "1.2.0", d.GetDigest())
-		if e.Metadata()["digest"] != d.GetDigest() {
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED, "1.2.0", d.GetDigest())
+		if e := refusal(t, err); e.Metadata()["digest"] != d.GetDigest() {
 			t.Errorf("metadata %v", e.Metadata())
 		}
 		s.register(t, source("status", "1.10.0", "1"))
@@ -101,7 +101,8 @@ func TestRegisterRefusesWithEveryFinding(t *testing.T) {
 	bothWays(t, func(t *testing.T, s *suite) {
 		bad := strings.Replace(string(source("status", "1.0.0", "${inptu.id}")), "get_order,", "get_ordre,", 1)
 		_, err := s.definitions.Register(s.ctx, &statev1.RegisterRequest{Source: []byte(bad), File: "status.yaml", Tools: catalogue})
-		e := wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "status.yaml")
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "status.yaml")
+		e := refusal(t, err)
 		findings, ok := details[*statev1.RegisterResponse](err)
 		if !ok || len(findings.GetFindings()) < 2 || len(e.Fields()) != len(findings.GetFindings()) {
 			t.Fatalf("findings %v, violations %v", findings, e.Fields())

@@ -42,6 +42,25 @@ func lockFolder(dir string, now time.Time) (*os.File, error) {
 	return file, nil
 }
 
+// syncFolder makes the names in a folder, and its own name in the folder above, durable. SQLite does that for the files it makes, but nobody
+// does it for the folder.
+func syncFolder(dir string) error {
+	for _, name := range []string{dir, filepath.Dir(dir)} {
+		folder, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		err = folder.Sync()
+		if closeErr := folder.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return fmt.Errorf("sync folder %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // writeHolder leaves word for whoever is refused.
 func writeHolder(file *os.File, now time.Time) error {
 	host, err := os.Hostname()

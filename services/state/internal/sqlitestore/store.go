@@ -83,6 +83,11 @@ func Open(o Options) (_ *Store, err error) {
 	if err := s.openWriter(uri, o); err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Join(o.Dir, FileName), err)
 	}
+	if !o.NoSync {
+		if err := syncFolder(o.Dir); err != nil {
+			return nil, err
+		}
+	}
 	s.readers, err = sqlitex.NewPool(uri, sqlitex.PoolOptions{
 		Flags: sqlite.OpenReadWrite | sqlite.OpenURI, PoolSize: o.Readers, PrepareConn: prepareReader,
 	})

@@ -1,6 +1,8 @@
 package sqlitestore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,6 +59,51 @@ func TestSettingsOfTheWriter(t *testing.T) {
 	}
 	if got, err := pragma(s.checkpoint.conn, "synchronous"); err != nil || got != 2 {
 		t.Errorf("the checkpointer's synchronous is %d, %v", got, err)
+	}
+}
+
+func TestAReadEndsWithItsCaller(t *testing.T) {
+	s := openClaimed(t, Options{NoSync: true})
+	if r := commitOne(t, s, storetest.NewRun("a").Next()); r.Refusal != nil {
+		t.Fatal(r.Refusal)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 { // more than there are readers, so that one which is not given back is missed
+		if _, err := s.GetRun(gone, core.DefaultNamespace, "a"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+		if _, err := s.GetRun(t.Context(), core.DefaultNamespace, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The caller goes while its query runs.
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.read(ctx, func(conn *sqlite.Conn) error {
+		return each(conn, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", nil, func(s *sqlite.Stmt) error {
+			if s.ColumnInt(0) == 10 {
+				cancel()
+			}
+			return nil
+		})
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := s.GetRun(t.Context(), core.DefaultNamespace, "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFolderNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"relative", "deep/er", "a b?c#d%20", "über", filepath.Join(t.TempDir(), "abs olute?x=1")} {
+		if err := open(t, Options{Dir: dir}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, FileName)); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }
 
