@@ -260,10 +260,16 @@ func (w *writer) applyJobs(jobs []*job) {
 		w.onFail(err)
 		return
 	}
-	if len(w.published) > 0 {
+	w.publish()
+	w.onBatch(stats)
+}
+
+// publish tells the watchers what became durable. It asks only now whether there are any: who began to watch while the transaction ran
+// has read what was there before it, and waits for this note.
+func (w *writer) publish() {
+	if len(w.published) > 0 && w.hub.Watched() {
 		w.hub.Publish(w.published)
 	}
-	w.onBatch(stats)
 }
 
 // applySingly gives each commit of a job a transaction of its own.
@@ -283,7 +289,6 @@ func (w *writer) transact(jobs []*job) (stats batchStats, err error) {
 	if err := step(w.stmts.begin); err != nil {
 		return stats, w.undo(err)
 	}
-	watched := w.hub.Watched()
 	for _, j := range jobs {
 		j.results = make([]core.Result, len(j.commits))
 		stats.bytes += j.bytes
@@ -294,7 +299,7 @@ func (w *writer) transact(jobs []*job) (stats batchStats, err error) {
 			stats.commits++
 			if j.results[i].Refusal != nil {
 				stats.refused++
-			} else if watched {
+			} else {
 				w.published = append(w.published, core.RunKey{Namespace: c.Namespace, RunID: c.RunID})
 			}
 		}
