@@ -34,7 +34,7 @@ func (a *App) configCheck() *cobra.Command {
 		Use:     "check",
 		Short:   "Say everything that is wrong with the configuration",
 		Example: "  signalbox config check\n  signalbox config check --config deploy/signalbox.yaml",
-		Args:    exactly(),
+		Args:    Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := a.Load(cmd)
 			if err != nil {
@@ -66,7 +66,7 @@ func (a *App) configShow() *cobra.Command {
 		Short:   "Show every setting, its value and where that comes from",
 		Long:    "Shows every setting with its value and where that comes from: a flag, the environment, a line of the file, or the default. Secrets are masked.",
 		Example: "  signalbox config show\n  SIGNALBOX_LOG_LEVEL=debug signalbox config show | grep log",
-		Args:    exactly(),
+		Args:    Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := a.Load(cmd)
 			if err != nil {

@@ -36,7 +36,7 @@ func (a *App) escalationList(s *suite) *cobra.Command {
 		Use:     "list",
 		Short:   "List escalations, oldest open first",
 		Example: "  signalbox escalation list\n  signalbox escalation list --role supervisor\n  signalbox escalation list --state RESOLVED --run 0198c7d2-1f3e-7a44",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	cmd.Flags().StringVar(&state, "state", "", "`state`: "+strings.Join(stateValues, ", ")+" (default: OPEN)")
 	cmd.Flags().StringVar(&run, "run", "", "only those of this `run`")
@@ -91,7 +91,7 @@ func (a *App) escalationShow(s *suite) *cobra.Command {
 		Long: `Shows the whole envelope: the question, what is decided on, why it is asked, the failing call with its arguments, the steps so far,
 and what each allowed decision leads to. The digest names exactly what was shown; give it to resolve.`,
 		Example: "  signalbox escalation show esc-1",
-		Args:    exactly("ESCALATION"),
+		Args:    Exactly("ESCALATION"),
 		RunE: s.runE(func(ctx context.Context, args []string) error {
 			ctx, cancel := s.brief(ctx)
 			defer cancel()
@@ -117,7 +117,7 @@ func (a *App) escalationResolve(s *suite) *cobra.Command {
 one about something else than the --digest names are refused.`,
 		Example: `  signalbox escalation resolve esc-1 approve --comment 'within the limit'
   signalbox escalation resolve esc-2 provide_output --value '{"status": "delivered"}' --as ann --role supervisor`,
-		Args: exactly("ESCALATION", "DECISION"),
+		Args: Exactly("ESCALATION", "DECISION"),
 	}
 	value.bind(cmd.Flags(), "value", "the value that goes with the decision")
 	cmd.Flags().StringVar(&request.Comment, "comment", "", "what you have to say about it")

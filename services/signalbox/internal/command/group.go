@@ -34,8 +34,8 @@ func group(use, short, long string, members ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exactly wants one argument for each name.
-func exactly(names ...string) cobra.PositionalArgs {
+// Exactly wants one argument for each name.
+func Exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == len(names):

@@ -25,7 +25,7 @@ func (a *App) lockList(s *suite) *cobra.Command {
 		Use:     "list",
 		Short:   "List locks that are held or waited for",
 		Example: "  signalbox lock list\n  signalbox lock list --run 0198c7d2-1f3e-7a44",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	cmd.Flags().StringVar(&run, "run", "", "only those of this `run`")
 	page.bind(cmd)

@@ -39,7 +39,7 @@ func (a *App) runList(s *suite) *cobra.Command {
 		Example: `  signalbox run list
   signalbox run list --filter 'workflow = "order-status" AND status = RUNNING'
   signalbox run list --filter 'outcome = FAILED AND start_time > "2026-11-01T00:00:00Z"' -o json`,
-		Args: exactly(),
+		Args: Exactly(),
 	}
 	cmd.Flags().StringVar(&filter, "filter", "", "only runs that the `filter` holds for")
 	page.bind(cmd)
@@ -100,7 +100,7 @@ func (a *App) runGet(s *suite) *cobra.Command {
 		Use:     "get RUN",
 		Short:   "Show where a run is",
 		Example: "  signalbox run get 0198c7d2-1f3e-7a44\n  signalbox run get 0198c7d2-1f3e-7a44 -o json | jq .counters",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 		RunE: s.runE(func(ctx context.Context, args []string) error {
 			ctx, cancel := s.brief(ctx)
 			defer cancel()
@@ -120,7 +120,7 @@ func (a *App) runReplay(s *suite) *cobra.Command {
 		Long: `Folds the whole history of a run again and compares the result with the stored run and its ledger, byte for byte. A difference
 ends the command with exit code 4.`,
 		Example: "  signalbox run replay 0198c7d2-1f3e-7a44",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 		RunE: s.runE(func(ctx context.Context, args []string) error {
 			// A long history takes its time.
 			response, err := s.control().ReplayRun(ctx, &schedulerv1.ReplayRunRequest{Namespace: s.namespace(), RunId: args[0]})
@@ -146,7 +146,7 @@ func (a *App) runWhy(s *suite) *cobra.Command {
 		Use:     "why RUN",
 		Short:   "Say what a run waits for, who can end that, and since when",
 		Example: "  signalbox run why 0198c7d2-1f3e-7a44",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 		RunE: s.runE(func(ctx context.Context, args []string) error {
 			ctx, cancel := s.brief(ctx)
 			defer cancel()
@@ -182,7 +182,7 @@ func (a *App) runSignal(s *suite) *cobra.Command {
 		Short: "Send input to a run",
 		Example: `  signalbox run signal 0198c7d2-1f3e-7a44 address-changed -f city=Bern
   signalbox run signal 0198c7d2-1f3e-7a44 paid --value '{"amount": 100}' --request-id payment-17`,
-		Args: exactly("RUN", "NAME"),
+		Args: Exactly("RUN", "NAME"),
 	}
 	value.bind(cmd.Flags(), "value", "what the signal carries")
 	cmd.Flags().StringVar(&requestID, "request-id", "", "your identity of this signal: sent again, it counts once")
@@ -211,7 +211,7 @@ func (a *App) runCancel(s *suite) *cobra.Command {
 		Use:     "cancel RUN",
 		Short:   "Ask a run to end; what it completed is undone first",
 		Example: "  signalbox run cancel 0198c7d2-1f3e-7a44 --reason 'the customer called off' --wait",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in words")
 	cmd.Flags().BoolVar(&wait.wait, "wait", false, "wait until the run has ended")

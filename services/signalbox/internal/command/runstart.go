@@ -30,7 +30,7 @@ ESCALATED), 6 otherwise, 7 when the time in --for was over first.`,
 		Example: `  signalbox run start order-status -f order_id=1001
   signalbox run start order-status@1.0.0 --input '{"order_id": "1001"}' --watch
   signalbox run start refund --input-file case.json --request-id case-17 --wait --for 5m`,
-		Args: exactly("WORKFLOW"),
+		Args: Exactly("WORKFLOW"),
 	}
 	input.bind(cmd.Flags(), "input", "the run's input")
 	cmd.Flags().StringVar(&request.Version, "version", "", "version to run (default: the highest)")

@@ -28,7 +28,7 @@ the suite. With -o json each event is a line of JSON.
 
 Exit code 0: the run ended as its author planned; 6: it did not; 7: the time in --for was over first.`,
 		Example: "  signalbox run watch 0198c7d2-1f3e-7a44\n  signalbox run watch 0198c7d2-1f3e-7a44 --from 12 --for 1m",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 	}
 	cmd.Flags().Uint64Var(&from, "from", 1, "first event, by its `sequence`")
 	wait.bindPatience(cmd)
@@ -45,7 +45,7 @@ func (a *App) runWait(s *suite) *cobra.Command {
 		Short:   "Wait until a run has ended, and print its result",
 		Long:    "Waits until a run has ended, and prints how and its result. The exit codes are those of run watch.",
 		Example: "  signalbox run wait 0198c7d2-1f3e-7a44 --for 5m",
-		Args:    exactly("RUN"),
+		Args:    Exactly("RUN"),
 	}
 	wait.bindPatience(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
@@ -164,7 +164,7 @@ func (a *App) runHistory(s *suite) *cobra.Command {
 		Long:  "Prints every event of a run so far, one line each. With -o json each event is a line of JSON with everything it holds.",
 		Example: `  signalbox run history 0198c7d2-1f3e-7a44
   signalbox run history 0198c7d2-1f3e-7a44 -o json | jq 'select(.step_completed)'`,
-		Args: exactly("RUN"),
+		Args: Exactly("RUN"),
 	}
 	cmd.Flags().Uint64Var(&from, "from", 1, "first event, by its `sequence`")
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {

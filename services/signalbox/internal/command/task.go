@@ -36,7 +36,7 @@ func (a *App) taskList(s *suite) *cobra.Command {
 		Use:     "list",
 		Short:   "List open agent tasks, oldest first",
 		Example: "  signalbox task list\n  signalbox task list --agent researcher",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	cmd.Flags().StringVar(&agent, "agent", "", "only tasks of this `agent`")
 	page.bind(cmd)
@@ -85,7 +85,7 @@ func (a *App) taskClaim(s *suite) *cobra.Command {
 A worker that was restarted gives the --worker name it had and gets its own task back at once.`,
 		Example: `  signalbox task claim researcher --worker me
   export SIGNALBOX_TASK_TOKEN=$(signalbox task claim researcher -o json | jq -r .task.claim_token)`,
-		Args: exactly("AGENT"),
+		Args: Exactly("AGENT"),
 	}
 	cmd.Flags().StringVar(&request.Worker, "worker", "", "stable `name` of who claims")
 	cmd.Flags().StringVar(&request.RunId, "run", "", "only a task of this `run`")
@@ -132,7 +132,7 @@ func (a *App) taskCall(s *suite) *cobra.Command {
 		Long: `Calls a tool within the task, through the effect ledger: a call that is made again after a crash answers from the record and is not
 repeated. An answer that is the tool's own error ends the command with exit code 4.`,
 		Example: "  signalbox task call desk/get_order_details -f order_id=1001",
-		Args:    exactly("SERVER/TOOL"),
+		Args:    Exactly("SERVER/TOOL"),
 	}
 	arguments.bind(cmd.Flags(), "arguments", "the tool's arguments")
 	cmd.Flags().StringVar(&request.Key, "key", "", "your own key of this call (default: made of the tool, the arguments and a count)")
@@ -162,7 +162,7 @@ func (a *App) taskHeartbeat(s *suite) *cobra.Command {
 		Use:     "heartbeat",
 		Short:   "Keep the claim alive",
 		Example: "  signalbox task heartbeat --progress 'two of three sources read' --turns 4",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	cmd.Flags().StringVar(&request.Progress, "progress", "", "how far the work is, in words")
 	cmd.Flags().Uint32Var(&request.Turns, "turns", 0, "turns of the model used so far")
@@ -191,7 +191,7 @@ func (a *App) taskComplete(s *suite) *cobra.Command {
 		Use:     "complete",
 		Short:   "End the task with its output",
 		Example: "  signalbox task complete -f summary='order is on its way' -f confident:=true",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	output.bind(cmd.Flags(), "result", "the task's output")
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) (err error) {
@@ -238,7 +238,7 @@ func (a *App) taskRelease(s *suite) *cobra.Command {
 		Use:     "release",
 		Short:   "Give the task back, to be offered again",
 		Example: "  signalbox task release",
-		Args:    exactly(),
+		Args:    Exactly(),
 	}
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
 		ctx, cancel := s.brief(ctx)

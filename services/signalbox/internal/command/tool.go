@@ -73,7 +73,7 @@ func (a *App) toolCall(s *suite) *cobra.Command {
 		Long: `Calls a tool outside of any run: no ledger, no retry, no undo. When the answer is lost, whether the call happened is not known, and
 the command says so. An answer that is the tool's own error ends the command with exit code 4.`,
 		Example: "  signalbox tool call desk/get_order_details -f order_id=1001",
-		Args:    exactly("SERVER/TOOL"),
+		Args:    Exactly("SERVER/TOOL"),
 	}
 	arguments.bind(cmd.Flags(), "arguments", "the tool's arguments")
 	cmd.Flags().StringVar(&requestID, "request-id", "", "idempotency key of the call (default: made by the gateway)")

@@ -12,7 +12,7 @@ func (a *App) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of this binary",
 		Example: "  signalbox version\n  signalbox version -o json | jq -r .version",
-		Args:    exactly(),
+		Args:    Exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			if a.output.JSON() {
 				return a.output.Print(map[string]string{"version": a.Version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}, nil)

@@ -122,7 +122,7 @@ func (a *App) workflowShow(s *suite) *cobra.Command {
 		Long:  "Shows a definition: what it asks for, its states, the tools it calls and what is known of them. Without a version: the highest.",
 		Example: `  signalbox workflow show order-status
   signalbox workflow show order-status@1.0.0 --source > hello.yaml`,
-		Args: exactly("WORKFLOW"),
+		Args: Exactly("WORKFLOW"),
 	}
 	cmd.Flags().BoolVar(&source, "source", false, "print the definition as its author wrote it, and nothing else")
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {

@@ -42,7 +42,7 @@ Everything listens on loopback. An address that other machines can reach needs a
 		Example: `  signalbox up
   signalbox up --data-dir /var/lib/signalbox --log-format json
   signalbox up --listen-grpc 127.0.0.1:0 --listen-http 127.0.0.1:0 --listen-admin 127.0.0.1:0 -o json   # any free ports`,
-		Args: cobra.NoArgs,
+		Args: command.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, app, table(), nil) },
 	}
 	config.BindFlags(cmd.Flags())
