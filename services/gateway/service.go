@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 
 	"github.com/google/uuid"
@@ -13,9 +14,12 @@ import (
 	"google.golang.org/grpc"
 
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
+	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/mcpclient"
+	"github.com/signalbox-dev/signalbox/services/gateway/internal/mcpserver"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/prommetrics"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/rpc"
 )
@@ -47,7 +51,8 @@ type Service struct {
 	catalogue  *core.Catalogue
 	egress     *rpc.Egress
 	tools      *rpc.Tools
-	agent      *rpc.Agent // nil without a scheduler and state
+	agent      *rpc.Agent      // nil without a scheduler and state
+	face       *mcpserver.Face // nil without a scheduler and state
 
 	stopped   chan struct{}
 	closeOnce sync.Once
@@ -75,9 +80,23 @@ func New(config Config, deps Deps) (*Service, error) {
 	s.egress = rpc.NewEgress(s.dispatcher, s.servers, s.stopped)
 	s.tools = rpc.NewTools(s.catalogue, s.dispatcher)
 	if deps.Scheduler != nil && deps.State != nil {
-		s.agent = rpc.NewAgent(deps.Scheduler, deps.State, s.catalogue, deps.Clock, func(string) string { return "" })
+		s.serveAgents(config, deps)
 	}
 	return s, nil
+}
+
+// serveAgents makes the agent face.
+func (s *Service) serveAgents(config Config, deps Deps) {
+	s.face = mcpserver.New(mcpserver.Backend{
+		Runs: schedulerv1.NewRunControlServiceClient(deps.Scheduler), Work: schedulerv1.NewAgentWorkServiceClient(deps.Scheduler),
+		Definitions: statev1.NewDefinitionServiceClient(deps.State), Catalogue: s.catalogue,
+	}, mcpserver.Options{
+		PublicURL: deps.PublicURL, Version: deps.Version, SessionTimeout: config.MCPSessionTimeout, MaxRequest: config.MaxRequest,
+		Clock: deps.Clock, Logger: deps.Logger,
+	})
+	s.agent = rpc.NewAgent(deps.Scheduler, deps.State, s.catalogue, deps.Clock, rpc.AgentHooks{
+		TaskURL: s.face.TaskURL, WorkflowsChanged: s.face.WorkflowsChanged,
+	})
 }
 
 func (d Deps) withDefaults() Deps {
@@ -105,6 +124,16 @@ func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	}
 }
 
+// HTTPHandler serves MCP to agents at /mcp and /mcp/tasks/<token>. The former belongs behind authentication, and the token of the latter is
+// a secret of its own, so that it can stand without; both want the listener's guard against foreign origins. Without a scheduler and
+// state it serves nothing but 404.
+func (s *Service) HTTPHandler() http.Handler {
+	if s.face == nil {
+		return http.NotFoundHandler()
+	}
+	return s.face.Handler()
+}
+
 // Run connects to the tool servers and keeps them connected until ctx ends. Then it drains: calls under way get DrainTimeout to end.
 // It returns nil when ctx ended.
 func (s *Service) Run(ctx context.Context) error {
@@ -130,6 +159,9 @@ func (s *Service) Close() error {
 	s.closeOnce.Do(func() {
 		s.drain(context.Background())
 		close(s.stopped)
+		if s.face != nil {
+			s.face.Close()
+		}
 		s.catalogue.Close()
 		err = errors.Join(err, s.pool.Close())
 	})

@@ -28,16 +28,24 @@ type Agent struct {
 	definitions statev1.DefinitionServiceClient
 	catalogue   *core.Catalogue
 	clock       clock.Clock
-	taskURL     func(token string) string
+	hooks       AgentHooks
+}
+
+// AgentHooks are what the service needs of the face over MCP. Both are set.
+type AgentHooks struct {
+	// TaskURL returns the MCP endpoint of a claim; "" when there is none.
+	TaskURL func(token string) string
+	// WorkflowsChanged is called when a workflow was registered.
+	WorkflowsChanged func(ctx context.Context)
 }
 
 var _ gatewayv1.AgentServiceServer = (*Agent)(nil)
 
-// NewAgent makes the service. taskURL returns the MCP endpoint of a claim; "" when there is none.
-func NewAgent(scheduler, state grpc.ClientConnInterface, catalogue *core.Catalogue, c clock.Clock, taskURL func(token string) string) *Agent {
+// NewAgent makes the service.
+func NewAgent(scheduler, state grpc.ClientConnInterface, catalogue *core.Catalogue, c clock.Clock, hooks AgentHooks) *Agent {
 	return &Agent{
 		runs: schedulerv1.NewRunControlServiceClient(scheduler), work: schedulerv1.NewAgentWorkServiceClient(scheduler),
-		definitions: statev1.NewDefinitionServiceClient(state), catalogue: catalogue, clock: c, taskURL: taskURL,
+		definitions: statev1.NewDefinitionServiceClient(state), catalogue: catalogue, clock: c, hooks: hooks,
 	}
 }
 
@@ -52,6 +60,9 @@ func (a *Agent) ApplyWorkflow(ctx context.Context, request *gatewayv1.ApplyWorkf
 	})
 	if err != nil {
 		return nil, withUnavailable(err, unavailable)
+	}
+	if registration.GetCreated() {
+		a.hooks.WorkflowsChanged(ctx)
 	}
 	return &gatewayv1.ApplyWorkflowResponse{Registration: registration}, nil
 }
@@ -114,7 +125,7 @@ func (a *Agent) ClaimTask(ctx context.Context, request *gatewayv1.ClaimTaskReque
 	}
 	response := &gatewayv1.ClaimTaskResponse{Task: polled.GetTask(), Time: timestamppb.New(a.clock.Now())}
 	if task := polled.GetTask(); task != nil {
-		response.McpUrl = a.taskURL(task.GetClaimToken())
+		response.McpUrl = a.hooks.TaskURL(task.GetClaimToken())
 	}
 	return response, nil
 }
