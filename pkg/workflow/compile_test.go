@@ -61,10 +61,13 @@ func TestHelloIsOneStateAndDone(t *testing.T) {
 // TestDefaultHandler: only a definition that says nothing of errors gets one, and it is written out.
 func TestDefaultHandler(t *testing.T) {
 	def := compiled(t, "hello.yaml")
-	if len(def.Handlers) != 1 {
+	if len(def.Handlers) != 2 {
 		t.Fatalf("%d handlers", len(def.Handlers))
 	}
-	h := def.Handlers[0]
+	if h := def.Handlers[0]; !h.Matches(errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN) || h.Matches(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT) || h.When != nil || h.Retry == nil {
+		t.Errorf("an open breaker is not waited for, whatever the effect: %+v", h)
+	}
+	h := def.Handlers[1]
 	want := &Retry{MaxAttempts: 4, Initial: 500 * time.Millisecond, Max: 10 * time.Second, Coefficient: 2, Jitter: workflowv1.Jitter_JITTER_FULL, HonorRetryAfter: true}
 	if diff := cmp.Diff(want, h.Retry); diff != "" || h.Action.Kind != ActionNone {
 		t.Error(diff, h.Action)

@@ -131,6 +131,9 @@ func (c *compiler) scopesOf(step *Step) []*Handler {
 func (c *compiler) retrying(step *Step) (found *Handler, types []string) {
 	for _, name := range errtype.Names() {
 		t, _ := errtype.Parse(name)
+		if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN {
+			continue // nothing was sent: to try again is the first try
+		}
 		for _, h := range c.scopesOf(step) {
 			may, must := mayHandle(h, t, EffectName(step.Tool.Effect))
 			if !may {

@@ -74,12 +74,22 @@ func (c *compiler) defaultHandler() {
 			return
 		}
 	}
-	c.def.OnError = &workflowv1.ErrorPolicy{Handlers: []*workflowv1.ErrorHandler{{
-		Types: []string{"timeout", "unavailable", "throttled"},
-		When:  "error.effect in ['read', 'idempotent_write']",
-		Retry: &workflowv1.RetryPolicy{},
-	}}}
+	c.def.OnError = &workflowv1.ErrorPolicy{Handlers: []*workflowv1.ErrorHandler{
+		{
+			// Nothing was sent, whatever the tool's effect, and each wait lasts until the breaker lets calls through again.
+			Types: []string{"circuit-open"},
+			Retry: &workflowv1.RetryPolicy{MaxAttempts: defaultCircuitAttempts},
+		},
+		{
+			Types: []string{"timeout", "unavailable", "throttled"},
+			When:  "error.effect in ['read', 'idempotent_write']",
+			Retry: &workflowv1.RetryPolicy{},
+		},
+	}}
 }
+
+// defaultCircuitAttempts is how often a step of a definition without handlers finds its breaker open before the run fails.
+const defaultCircuitAttempts = 20
 
 func normaliseResources(r *workflowv1.Resources) {
 	for _, lock := range r.GetLocks() {

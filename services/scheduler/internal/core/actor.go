@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
@@ -39,6 +40,10 @@ type actor struct {
 	// inbox and running are guarded by the scheduler's lock.
 	inbox   []message
 	running bool
+	// durable tells that a commit of the run has gone through since the actor came into memory; guarded too.
+	durable bool
+	// over tells that the run has ended and that those who waited were told; guarded too.
+	over bool
 
 	// The rest belongs to the goroutine that runs the actor.
 	run    *workflowv1.Run
@@ -332,9 +337,12 @@ func (a *actor) act(d *decided) {
 	if len(d.result.Events) == 0 {
 		return
 	}
+	a.s.mu.Lock()
+	a.durable = true
+	a.s.mu.Unlock()
 	a.s.timers.set(a.key, engine.NextWake(a.run))
 	if a.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
-		a.s.ended(a.key, a.run, d)
+		a.ended(d)
 	}
 	a.prune()
 }
@@ -356,15 +364,22 @@ func (a *actor) prune() {
 // keptEvents is how many events an actor keeps before it drops those that nobody needs.
 const keptEvents = 64
 
-func (s *Scheduler) ended(key RunKey, run *workflowv1.Run, d *decided) {
-	if m := s.opts.Metrics; m != nil {
-		for _, ev := range d.result.Events {
-			if ev.GetRunEnded() != nil {
-				m.Ended(run.GetOutcome())
-			}
+// ended tells those who wait that the run has ended. They get its head and result as committed, so that waiting costs no read.
+func (a *actor) ended(d *decided) {
+	for _, ev := range d.result.Events {
+		if ev.GetRunEnded() == nil {
+			continue
+		}
+		a.s.mu.Lock()
+		a.over = true
+		a.s.mu.Unlock()
+		if m := a.s.opts.Metrics; m != nil {
+			m.Ended(a.run.GetOutcome())
+		}
+		if a.s.waits.waited(a.key) {
+			a.s.waits.ended(a.key, ending{run: proto.CloneOf(a.run), result: ev.GetRunEnded().GetResult()})
 		}
 	}
-	s.waits.ended(key)
 }
 
 // Admit implements engine.Gate for the inputs of this actor.

@@ -133,24 +133,41 @@ func (s *Scheduler) DecideEscalation(ctx context.Context, key RunKey, d engine.D
 func (s *Scheduler) WaitRun(ctx context.Context, key RunKey, timeout time.Duration) (*workflowv1.Run, *workflowv1.Payload, error) {
 	ended, leave := s.waits.register(key)
 	defer leave()
+	if !s.moves(key) {
+		run, _, err := s.opts.Store.Run(ctx, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
+			return s.withResult(ctx, key, run)
+		}
+	}
+	timer := s.opts.Clock.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case e := <-ended:
+		return e.run, e.result, nil
+	case <-timer.C():
+	case <-s.ctx.Done():
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 	run, _, err := s.opts.Store.Run(ctx, key)
 	if err != nil {
 		return nil, nil, err
 	}
-	if run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
-		timer := s.opts.Clock.NewTimer(timeout)
-		defer timer.Stop()
-		select {
-		case <-ended:
-		case <-timer.C():
-		case <-s.ctx.Done():
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
-		if run, _, err = s.opts.Store.Run(ctx, key); err != nil {
-			return nil, nil, err
-		}
-	}
+	return s.withResult(ctx, key, run)
+}
+
+// moves reports whether a run is in memory and has not ended: whoever waits for its end will be told.
+func (s *Scheduler) moves(key RunKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.actors[key]
+	return a != nil && a.durable && !a.over
+}
+
+func (s *Scheduler) withResult(ctx context.Context, key RunKey, run *workflowv1.Run) (*workflowv1.Run, *workflowv1.Payload, error) {
 	if run.GetEndSequence() == 0 {
 		return run, nil, nil
 	}

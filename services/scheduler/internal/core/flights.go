@@ -178,7 +178,7 @@ func (s *Scheduler) askAfter(at Attempt, incarnation, connected string) {
 		return
 	}
 	s.Results([]AttemptResult{{
-		Attempt: at, Status: SendUnknown, Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: "the gateway that sent the call has ended",
+		Attempt: at, Status: SendUnknown, Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: "the gateway that sent the call has ended", Ours: true,
 	}})
 }
 
@@ -231,11 +231,12 @@ func (s *Scheduler) report(fl *flight, r AttemptResult) {
 	switch r.Status {
 	case SendAnswered:
 	case SendNeverSeen:
-		if o.NotSent = true; fl.permit == "" {
-			return
-		}
+		o.NotSent = true
 	default:
-		o.Type = r.Type
+		o.Type, o.NotSent = r.Type, r.Ours
+	}
+	if o.NotSent && fl.permit == "" {
+		return
 	}
 	s.opts.Recovery.Report(o)
 }

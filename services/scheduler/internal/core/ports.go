@@ -133,6 +133,8 @@ type AttemptResult struct {
 	Message     string
 	RetryAfter  time.Duration
 	ServerEnded bool
+	// Ours tells that the failure lies between scheduler and tool server: it says nothing about that server.
+	Ours bool
 }
 
 // ServerStatus tells how much a tool server takes.

@@ -93,7 +93,7 @@ func New(opts Options) *Scheduler {
 	s.flights.byAttempt = map[Attempt]*flight{}
 	s.timers = newTimers(opts.Clock, s.wake)
 	s.tasks = newTasks(s)
-	s.waits.byRun = map[RunKey][]chan struct{}{}
+	s.waits.byRun = map[RunKey][]chan ending{}
 	return s
 }
 

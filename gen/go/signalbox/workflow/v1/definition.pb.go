@@ -663,9 +663,10 @@ type WorkflowDefinition struct {
 	// Handlers of the outermost scope, asked when neither the step nor its state has one that matches.
 	//
 	// When a definition declares no handler at all, at any level, this default is written out here:
+	// `{types: [circuit-open], retry: {max_attempts: 20}}`, whose waits last until the breaker lets calls through again, and
 	// `{types: [timeout, unavailable, throttled], when: "error.effect in ['read', 'idempotent_write']", retry: {max_attempts: 4,
-	// initial_interval: 0.5s, backoff_coefficient: 2, max_interval: 10s, jitter: full, honor_retry_after: true}}`. It has no action, so
-	// that a spent retry fails the run. A definition with any handler of its own gets no default: an error that no handler matches
+	// initial_interval: 0.5s, backoff_coefficient: 2, max_interval: 10s, jitter: full, honor_retry_after: true}}`. Neither has an
+	// action, so that a spent retry fails the run. A definition with any handler of its own gets no default: an error that no handler matches
 	// fails the run at once.
 	OnError *ErrorPolicy `protobuf:"bytes,8,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
 	// How completed steps are undone. Unset: reverse completion, escalate_and_continue, no escalation code.
