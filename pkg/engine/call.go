@@ -48,7 +48,8 @@ func (m *machine) callTool(ev CallTool) error {
 	if m.ending() {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_ENDED, "the run is ending; stop working on this task")
 	}
-	pol, err := m.callPolicy(s, ev)
+	task := m.workOf(s, a).Agent
+	pol, err := m.callPolicy(task, ev)
 	if err != nil {
 		return err
 	}
@@ -64,27 +65,25 @@ func (m *machine) callTool(ev CallTool) error {
 	if m.answersFromRecord(a, pol, ev.Recorded) {
 		return m.replay(a, ev.Recorded)
 	}
-	if limit := s.Agent.Budget.GetMaxToolCalls(); limit > 0 && a.GetTask().GetCalls() >= limit {
+	if limit := task.Budget.GetMaxToolCalls(); limit > 0 && a.GetTask().GetCalls() >= limit {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED,
 			"the task may make %d tool calls and has made them; complete or fail the task with what is known", limit)
 	}
 	return m.liveCall(a, s, pol, ev)
 }
 
-func (m *machine) callPolicy(s *workflow.Step, ev CallTool) (*workflow.ToolPolicy, error) {
-	pol := s.Agent.Tools[ev.Tool]
+func (m *machine) callPolicy(task *workflow.AgentTask, ev CallTool) (*workflow.ToolPolicy, error) {
+	pol := task.Tools[ev.Tool]
 	if pol == nil {
 		return nil, refuse(errorsv1.ErrorReason_ERROR_REASON_TOOL_NOT_ALLOWED, "tool %q is not allowed in this task; allowed: %s",
-			ev.Tool, strings.Join(s.Agent.AllowedTools, ", "))
+			ev.Tool, strings.Join(task.AllowedTools, ", "))
 	}
 	args := nullable(ev.Arguments)
 	if !json.Valid(args) {
 		return nil, refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "arguments are not valid JSON; give one JSON object")
 	}
-	if pol.InputSchema != nil && pol.IdempotencyArgument == "" {
-		if err := pol.InputSchema.Validate(args); err != nil {
-			return nil, refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "arguments of %s: %v; mend them and call again", ev.Tool, err)
-		}
+	if err := checkArguments(pol, args, ev.Call.OperationID); err != nil {
+		return nil, refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "arguments of %s: %v; mend them and call again", ev.Tool, err)
 	}
 	return pol, nil
 }
@@ -103,7 +102,7 @@ func (m *machine) replay(a *workflowv1.ActiveStep, rec *workflowv1.Operation) er
 	if m.err != nil {
 		return nil
 	}
-	m.fold.Operations[rec.GetId()] = clone(rec)
+	m.known(rec)
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CallReplayed{CallReplayed: &workflowv1.CallReplayed{
 		StepPath: a.GetPath(), OperationId: rec.GetId(), Claim: a.GetTask().GetClaims(),
 	}}})
@@ -112,6 +111,13 @@ func (m *machine) replay(a *workflowv1.ActiveStep, rec *workflowv1.Operation) er
 		IsError: rec.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
 	})
 	return nil
+}
+
+// known puts the entry of an earlier call under the events that change it.
+func (m *machine) known(rec *workflowv1.Operation) {
+	if rec != nil {
+		m.fold.Operations[rec.GetId()] = clone(rec)
+	}
 }
 
 func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *workflow.ToolPolicy, ev CallTool) error {
@@ -137,6 +143,7 @@ func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *work
 		m.command(InvokeRead{Operation: op, StepPath: a.GetPath(), Arguments: nullable(ev.Arguments), Diverged: diverged})
 		return nil
 	}
+	m.known(ev.Recorded)
 	m.intend(&workflowv1.OperationIntended{Operation: op, StepPath: a.GetPath(), StepId: s.ID, Arguments: inline(nullable(ev.Arguments)), Diverged: diverged})
 	return nil
 }
@@ -165,7 +172,7 @@ func (m *machine) readAnswered(ev ReadAnswered) error {
 	if err != nil {
 		return err
 	}
-	pol := s.Agent.Tools[ev.Tool]
+	pol := m.workOf(s, a).Agent.Tools[ev.Tool]
 	if pol == nil {
 		return staleClaim()
 	}
@@ -223,8 +230,12 @@ func (m *machine) callUnanswered(s *workflow.Step, a *workflowv1.ActiveStep, op 
 		m.askAbout(s, a, openByID(a, op.GetId()))
 		return
 	}
+	what := "had no effect"
+	if f.unknown {
+		what = "may have had its effect, and calling it again does no harm"
+	}
 	m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,
-		"%s/%s had no effect: %s; call again later, or go on without it", op.GetServer(), op.GetTool(), p.GetMessage())})
+		"%s/%s %s: %s; call again later, or go on without it", op.GetServer(), op.GetTool(), what, p.GetMessage())})
 }
 
 // transient tells which failures of an agent's call the engine tries again by itself.
@@ -239,13 +250,7 @@ func transient(t errorsv1.ErrorType) bool {
 func (m *machine) callAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	adm := m.gate.Admit(op.GetServer(), op.GetTool(), "", a.GetPath())
 	if adm.Verdict != Granted {
-		wake := m.now.Add(slotPause)
-		if adm.Verdict == BreakerOpen {
-			wake = adm.Until
-		}
-		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
-			StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: op.GetStatus(), Problem: op.GetProblem(), WakeTime: m.at(wake),
-		}}})
+		m.operationWaits(a, op, adm)
 		return
 	}
 	m.resend(s, a, op, adm.Incarnation)
@@ -265,7 +270,7 @@ func (m *machine) callSettled(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	next := clone(op)
 	next.Generation++
 	next.IdempotencyKey = m.callKey(CallIdentity{OperationID: op.GetId(), Key: op.GetClientKey()}, next.GetGeneration())
-	next.Probes, next.Problem = 0, nil
+	next.Probes, next.Problem, next.OutputSequence = 0, nil, 0
 	adm := m.gate.Admit(op.GetServer(), op.GetTool(), "", a.GetPath())
 	if adm.Verdict != Granted {
 		m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,

@@ -96,8 +96,8 @@ func Resume(run *workflowv1.Run) []Command {
 				cs = append(cs, Attach{Operation: op, StepPath: a.GetPath()})
 			}
 		}
-		if t := a.GetTask(); t != nil {
-			cs = append(cs, OfferTask{Task: t, StepPath: a.GetPath(), Claimed: len(t.GetTokenDigest()) > 0})
+		if claimed := a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED; claimed || offerable(a) {
+			cs = append(cs, OfferTask{Task: a.GetTask(), StepPath: a.GetPath(), Claimed: claimed})
 		}
 	}
 	return cs

@@ -113,14 +113,14 @@ func explainCall(a *workflowv1.ActiveStep, c *workflowv1.OpenOperation) Wait {
 }
 
 func serverOf(def *workflow.Definition, a *workflowv1.ActiveStep) string {
-	if s, ok := def.Step(a.GetStepId()); ok && s.Tool != nil {
+	if s, ok := stepByRecord(def, a.GetStepId()); ok && s.Tool != nil {
 		return "tool server " + s.Tool.Server
 	}
 	return "tool server"
 }
 
 func people(def *workflow.Definition, a *workflowv1.ActiveStep) string {
-	if s, ok := def.Step(a.GetStepId()); ok && s.Human != nil {
+	if s, ok := stepByRecord(def, a.GetStepId()); ok && s.Human != nil {
 		return strings.Join(s.Human.Roles, ", ")
 	}
 	return "people"

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,10 +21,8 @@ type failure struct {
 	retryAfter time.Duration
 	// retryAt is the earliest time of a retry.
 	retryAt time.Time
-	// noBudget: the tool server gets no more retries for now.
-	noBudget bool
-	// happened is the operation that had its effect although the step failed.
-	happened *workflowv1.OpenOperation
+	// noRetry: the tool server gets no more retries for now, or the step no more time.
+	noRetry bool
 }
 
 // choice is a handler with what it does now.
@@ -44,19 +43,49 @@ func (m *machine) scopesOf(s *workflow.Step) []handlerScope {
 	return []handlerScope{{"step", s.Handlers}, {"state", s.State.Handlers}, {"run", m.def.Handlers}}
 }
 
-func (m *machine) handlerByPath(s *workflow.Step, path string) *workflow.Handler {
-	name, index, _ := strings.Cut(path, "/")
-	i, err := strconv.Atoi(index)
+// openScopes are the scopes whose handlers may take an error of an open step. For an error of a fallback these are the handlers of the
+// fallback's own step, then those outside of the handler that began it: that one, and what is inside of it, is spent.
+func (m *machine) openScopes(s *workflow.Step, a *workflowv1.ActiveStep) []handlerScope {
+	scopes := m.scopesOf(s)
+	if a.GetFallback() == "" {
+		return scopes
+	}
+	begunIn, _, _ := strings.Cut(a.GetFallback(), "/")
+	i := slices.IndexFunc(scopes, func(sc handlerScope) bool { return sc.name == begunIn })
+	return append([]handlerScope{{a.GetFallback(), m.workOf(s, a).Handlers}}, scopes[i+1:]...)
+}
+
+// workOf is the step whose work is done: the step itself, or the fallback's step that the path of its handler leads to. A fallback's step
+// may have a fallback in turn, so that a path is a scope and the index of a handler at each level.
+func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.Step {
+	work := s
+	if a.GetFallback() == "" {
+		return work
+	}
+	path := strings.Split(a.GetFallback(), "/")
+	var handlers []*workflow.Handler
 	for _, sc := range m.scopesOf(s) {
-		if sc.name == name && err == nil && i >= 0 && i < len(sc.handlers) {
-			return sc.handlers[i]
+		if sc.name == path[0] {
+			handlers = sc.handlers
 		}
 	}
-	return nil
+	for _, index := range path[1:] {
+		i, err := strconv.Atoi(index)
+		if err != nil || i < 0 || i >= len(handlers) || handlers[i].Action.FallbackStep == nil {
+			return s
+		}
+		work = handlers[i].Action.FallbackStep
+		handlers = work.Handlers
+	}
+	return work
 }
 
 // failStep takes up an error of a step that has no attempt to record. It reports whether the step has a result nevertheless.
 func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) bool {
+	if m.ending() {
+		m.giveUp(s, p)
+		return false
+	}
 	a := activeByPath(m.run, s.Path)
 	c := m.pick(s, a, p, f)
 	if c.retry {
@@ -75,7 +104,10 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	if f.unknown {
 		status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	}
-	c := m.pick(s, a, p, f)
+	var c choice
+	if !m.ending() || f.unknown && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
+		c = m.pick(s, a, p, f)
+	}
 	e := &workflowv1.AttemptFailed{StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: status, Problem: p, Jitter: m.in.Jitter}
 	if f.unknown {
 		e.SettleTime = m.at(m.now)
@@ -100,42 +132,29 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	}
 }
 
-// pick finds the handler of an error: innermost scope first, within a scope the first that matches. One without retry left and without
-// action passes the error outward.
+// pick finds the handler of an error: innermost scope first, within a scope the first that matches. One without action passes the error
+// outward once its retry is spent; a retry further out does not apply then, so that retries never multiply.
 func (m *machine) pick(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
-	inFallback, _, _ := strings.Cut(a.GetFallback(), "/")
-	for _, sc := range m.scopesOf(s) {
-		if inFallback != "" {
-			// The error is one of the fallback itself: the handler that began it, and those inside, are spent.
-			if sc.name == inFallback {
-				inFallback = ""
-			}
+	mayRetry := !f.noRetry && retriable(p) && repeatable(a)
+	for _, sc := range m.openScopes(s, a) {
+		i := slices.IndexFunc(sc.handlers, func(h *workflow.Handler) bool { return m.matches(h, p, a) })
+		if i < 0 {
 			continue
 		}
-		c, found := m.pickIn(sc, a, p, f)
-		if found {
+		c := choice{path: sc.name + "/" + strconv.Itoa(i), handler: sc.handlers[i]}
+		if r := c.handler.Retry; r != nil {
+			spent := a.GetHandlerAttempts()[c.path]
+			if mayRetry && spent+1 < r.MaxAttempts {
+				c.retry, c.wake = true, m.retryTime(r, spent+1, f)
+				return c
+			}
+			mayRetry = false
+		}
+		if k := c.handler.Action.Kind; k != workflow.ActionNone && k != workflow.ActionFallbackCached {
 			return c
 		}
 	}
 	return choice{}
-}
-
-func (m *machine) pickIn(sc handlerScope, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) (choice, bool) {
-	for i, h := range sc.handlers {
-		if !m.matches(h, p, a) {
-			continue
-		}
-		c := choice{path: sc.name + "/" + strconv.Itoa(i), handler: h}
-		if spent := a.GetHandlerAttempts()[c.path]; h.Retry != nil && mayRetry(p, f) && spent+1 < h.Retry.MaxAttempts {
-			c.retry, c.wake = true, m.retryTime(h.Retry, spent+1, f)
-			return c, true
-		}
-		if h.Action.Kind == workflow.ActionNone || h.Action.Kind == workflow.ActionFallbackCached {
-			return choice{}, false
-		}
-		return c, true
-	}
-	return choice{}, false
 }
 
 // matches asks type and condition. "*" does not speak for unknown-outcome: only a handler that names it takes that from a person's hands.
@@ -155,17 +174,14 @@ func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, a *workflo
 	return err == nil && ok
 }
 
-// mayRetry tells whether trying again can help and do no harm.
-func mayRetry(p *workflowv1.Problem, f failure) bool {
+// retriable tells whether trying again can help.
+func retriable(p *workflowv1.Problem) bool {
 	switch p.GetType() {
 	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
 		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE:
 		return false
 	}
-	if f.happened.GetEffect() > workflowv1.Effect_EFFECT_READ {
-		return false
-	}
-	return !f.noBudget
+	return true
 }
 
 // retryTime is exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter"): uniform between nothing and the cap.
@@ -186,9 +202,13 @@ func (m *machine) retryTime(r *workflow.Retry, failures uint32, f failure) time.
 
 // act does what the chosen handler says. It reports whether the step has its result.
 func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failure) bool {
+	if m.ending() {
+		m.giveUp(s, p) // the run undoes everything as soon as its operations are settled
+		return false
+	}
 	if c.handler == nil {
 		m.handled(c, p, "none", nil)
-		m.giveUp(s, p, f)
+		m.giveUp(s, p)
 		m.abandon(p)
 		return false
 	}
@@ -201,21 +221,21 @@ func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failu
 		return m.beginFallback(s, c, p)
 	case workflow.ActionSkip:
 		m.handled(c, p, "skip", nil)
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, generation: m.lastGeneration(s)})
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p})
 		return m.err == nil
 	case workflow.ActionTransition:
 		m.handled(c, p, "transition", nil)
-		m.giveUp(s, p, f)
+		m.giveUp(s, p)
 		m.enterState(m.def.States[act.Transition], &workflowv1.StateEntered{})
 	case workflow.ActionEscalate:
-		return m.escalate(s, c, p, f)
+		return m.escalate(s, c, p)
 	case workflow.ActionCompensate:
 		m.handled(c, p, "compensate", nil)
-		m.giveUp(s, p, f)
+		m.giveUp(s, p)
 		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 	case workflow.ActionFail:
 		m.handled(c, p, "fail", nil)
-		m.giveUp(s, p, f)
+		m.giveUp(s, p)
 		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
 	}
 	return false
@@ -227,21 +247,17 @@ func (m *machine) handled(c choice, p *workflowv1.Problem, action string, ev *wo
 	}}})
 }
 
-// giveUp leaves a failed step. A step whose operation had its effect nevertheless keeps that effect on record, and what undoes it.
-func (m *machine) giveUp(s *workflow.Step, p *workflowv1.Problem, f failure) {
-	if f.happened.GetEffect() > workflowv1.Effect_EFFECT_READ {
-		m.completeStep(s, completion{
-			status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: p.GetDetail(), operation: f.happened, generation: f.happened.GetGeneration(), problem: p, holds: true,
-		})
+// giveUp leaves a failed step. A step whose operation had its effect nevertheless, or may have had it, keeps that effect on record, and
+// what undoes it.
+func (m *machine) giveUp(s *workflow.Step, p *workflowv1.Problem) {
+	if effectLeft(activeByPath(m.run, s.Path)) != nil {
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_FAILED, problem: p})
 		return
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepFailed{StepFailed: &workflowv1.StepFailed{
 		StepPath: s.Path, StepId: s.ID, Problem: p, Generation: m.lastGeneration(s),
 	}}})
 }
-
-// lastGeneration is that of the operation which the step had last.
-func (m *machine) lastGeneration(s *workflow.Step) uint32 { return m.generation(s) - 1 }
 
 func (m *machine) fallbackOutput(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
 	scope := m.scope()
@@ -253,38 +269,52 @@ func (m *machine) fallbackOutput(s *workflow.Step, c choice, p *workflowv1.Probl
 	if err != nil {
 		broken := m.invalid(s, "fallback.output", err)
 		m.handled(choice{}, broken, "none", nil)
-		m.giveUp(s, broken, failure{})
+		m.giveUp(s, broken)
 		m.abandon(broken)
 		return false
 	}
 	m.handled(c, p, "fallback", nil)
-	m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: out, problem: p, generation: m.lastGeneration(s)})
+	m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: out, problem: p})
 	return m.err == nil
 }
 
-// beginFallback runs the handler's step in place of the failed one.
+// beginFallback runs the handler's step in place of the failed one. It reports whether the step has its result.
 func (m *machine) beginFallback(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
+	if effectLeft(activeByPath(m.run, s.Path)) != nil {
+		m.giveUp(s, p) // the effect of the step itself goes on record first
+	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
 		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT, Problem: p, Fallback: c.path, StepDeadline: m.stepDeadline(s),
 	}}})
 	if m.err != nil {
 		return false
 	}
-	return m.beginWork(s, c.handler.Action.FallbackStep, c.path)
+	work := c.handler.Action.FallbackStep
+	if work.If != nil {
+		ok, err := work.If.EvalBool(m.scope())
+		if err != nil {
+			return m.failStep(s, m.invalid(s, "fallback.step.if", err), failure{})
+		}
+		if !ok {
+			m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p})
+			return m.err == nil
+		}
+	}
+	return m.beginWork(s, work)
 }
 
 // escalate hands the error to a person: in the target state's gate, or in place; or it notes the limitation and goes on.
-func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem, f failure) bool {
+func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
 	esc := c.handler.Action.Escalate
 	ev := m.evidence(s, esc.Code, p)
 	switch {
 	case esc.Continue:
 		m.handled(c, p, "escalate", ev)
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true, generation: m.lastGeneration(s)})
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true})
 		return m.err == nil
 	case esc.To != "":
 		m.handled(c, p, "escalate", ev)
-		m.giveUp(s, p, f)
+		m.giveUp(s, p)
 		m.enterState(m.def.States[esc.To], &workflowv1.StateEntered{})
 	default:
 		m.handled(c, p, "escalate", nil)
@@ -352,8 +382,8 @@ func (m *machine) dropSteps(p *workflowv1.Problem) {
 		return d.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED
 	})
 	for _, a := range append([]*workflowv1.ActiveStep(nil), m.run.GetActive()...) {
-		if s, ok := m.def.Step(a.GetStepId()); ok && m.err == nil {
-			m.giveUp(s, p, failure{})
+		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && m.err == nil {
+			m.giveUp(s, p)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
 	case *workflowv1.HistoryEvent_StepWaiting:
 		f.stepWaiting(fact.StepWaiting, now)
 	case *workflowv1.HistoryEvent_StepFailed:
-		f.stepFailed(fact.StepFailed, seq)
+		f.stepFailed(fact.StepFailed)
 	case *workflowv1.HistoryEvent_TaskOffered:
 		f.taskOffered(fact.TaskOffered, seq, now)
 	case *workflowv1.HistoryEvent_TaskClaimed:
@@ -124,6 +124,7 @@ func startedRun(s *workflowv1.RunStarted, now *timestamppb.Timestamp) *workflowv
 func (f *Fold) stateEntered(e *workflowv1.StateEntered) {
 	r := f.Run
 	r.State, r.Phase, r.StateDeadline = e.GetState(), e.GetPhase(), e.GetDeadline()
+	r.Problem = nil // a run that goes on after an undo is over the error that led to it
 	if r.Visits == nil {
 		r.Visits = map[string]uint32{}
 	}

@@ -14,7 +14,7 @@ func (f *Fold) operationIntended(e *workflowv1.OperationIntended, seq uint64, no
 	if op.GetArgumentsSequence() == 0 {
 		op.ArgumentsSequence = seq
 	}
-	op.Status, op.WakeTime = workflowv1.OperationStatus_OPERATION_STATUS_INTENDED, nil
+	op.Status, op.WakeTime, op.WaitsForSlot = workflowv1.OperationStatus_OPERATION_STATUS_INTENDED, nil, false
 	a := f.open(e.GetStepPath(), e.GetStepId(), now)
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE:
@@ -28,7 +28,9 @@ func (f *Fold) operationIntended(e *workflowv1.OperationIntended, seq uint64, no
 		if e.GetUndoSequence() != 0 {
 			f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope())
 		}
-		a.Fallback = e.GetFallback()
+		if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+			a.Generation = op.GetGeneration()
+		}
 		a.Operation, a.WakeTime = op, nil
 		a.Status, a.Since = workflowv1.ActivityStatus_ACTIVITY_STATUS_CALLING, now
 	}
@@ -47,7 +49,7 @@ func (f *Fold) probeIntended(a *workflowv1.ActiveStep, op *workflowv1.OpenOperat
 	if subject == nil {
 		return
 	}
-	subject.Probe, subject.WakeTime = op, nil
+	subject.Probe, subject.WakeTime, subject.WaitsForSlot = op, nil, false
 	subject.Probes++
 	if subject.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
 		a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_PROBING, now, nil
@@ -83,12 +85,12 @@ func (f *Fold) attemptFailed(e *workflowv1.AttemptFailed, seq uint64, now *times
 		f.probeFailed(a, op, e, seq, now)
 		return
 	}
-	op.Status, op.Problem, op.WakeTime = e.GetStatus(), e.GetProblem(), e.GetWakeTime()
+	if e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && inFlight(op) {
+		f.Run.Counters.UnknownOutcomes++
+	}
+	op.Status, op.Problem, op.WakeTime, op.WaitsForSlot = e.GetStatus(), e.GetProblem(), e.GetWakeTime(), e.GetWaitsForSlot()
 	if e.GetSettleTime() != nil {
 		op.SettleTime = e.GetSettleTime()
-	}
-	if e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN {
-		f.Run.Counters.UnknownOutcomes++
 	}
 	if h := e.GetHandler(); h != "" {
 		spend(a, h)
@@ -151,15 +153,17 @@ func (f *Fold) operationSucceeded(e *workflowv1.OperationSucceeded, seq uint64, 
 		op.Status = workflowv1.OperationStatus_OPERATION_STATUS_FAILED
 		op.Problem = e.GetProblem()
 	}
-	row := f.ledger(a.GetPath(), op, seq)
-	row.OutputSequence = seq
-	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE {
+	f.ledger(a.GetPath(), op, seq).OutputSequence = seq
+	switch op.GetPurpose() {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE:
 		f.probeOver(a, op, nil, now)
-		return
-	}
-	if t := a.GetTask(); t != nil {
-		t.Diverged = t.GetDiverged() || e.GetDiverged()
-		closeCall(t, op.GetId())
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP:
+		op.OutputSequence = seq
+	default:
+		if t := a.GetTask(); t != nil {
+			t.Diverged = t.GetDiverged() || e.GetDiverged()
+			closeCall(t, op.GetId())
+		}
 	}
 }
 
@@ -177,11 +181,16 @@ func (f *Fold) outcomeSettled(e *workflowv1.OutcomeSettled, seq uint64, now *tim
 	} else {
 		f.Run.Counters.Reconciled++
 	}
-	op.WakeTime, op.Probe = nil, nil
+	if p := op.GetProbe(); p != nil {
+		// The doubt is over before the probe has answered: its answer is of no use any more.
+		p.Status = workflowv1.OperationStatus_OPERATION_STATUS_FAILED
+		f.ledger(a.GetPath(), p, seq)
+	}
+	op.WakeTime, op.Probe, op.WaitsForSlot = nil, nil, false
 	row := f.ledger(a.GetPath(), op, seq)
 	row.Happened = e.GetHappened()
 	if e.GetHappened() {
-		row.OutputSequence = seq
+		row.OutputSequence, op.OutputSequence = seq, seq
 	}
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
 		closeCall(a.GetTask(), op.GetId())
@@ -209,15 +218,19 @@ func closeCall(t *workflowv1.TaskProgress, id string) {
 func (f *Fold) ledger(path string, op *workflowv1.OpenOperation, seq uint64) *workflowv1.Operation {
 	row := f.Operations[op.GetId()]
 	if row == nil {
-		row = &workflowv1.Operation{
-			Id: op.GetId(), StepPath: path, Purpose: op.GetPurpose(), Server: op.GetServer(), Tool: op.GetTool(),
-			Effect: op.GetEffect(), Ordinal: op.GetOrdinal(), Generation: op.GetGeneration(),
-		}
+		row = &workflowv1.Operation{Id: op.GetId(), StepPath: path}
 		f.Operations[row.Id] = row
 	}
+	describe(row, op, seq)
+	return row
+}
+
+// describe writes an operation as it stands into its entry.
+func describe(row *workflowv1.Operation, op *workflowv1.OpenOperation, seq uint64) {
+	row.Purpose, row.Server, row.Tool, row.Effect = op.GetPurpose(), op.GetServer(), op.GetTool(), op.GetEffect()
+	row.Ordinal, row.Generation = op.GetOrdinal(), op.GetGeneration()
 	row.Attempts, row.Status = op.GetAttempt(), op.GetStatus()
 	row.IdempotencyKey, row.ArgumentsDigest, row.ArgumentsSequence = op.GetIdempotencyKey(), op.GetArgumentsDigest(), op.GetArgumentsSequence()
 	row.Claim, row.Problem, row.UpdateSequence = op.GetClaim(), op.GetProblem(), seq
 	row.WasUnknown = row.WasUnknown || op.GetSettleTime() != nil || op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
-	return row
 }

@@ -19,23 +19,24 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 		rec.OutputSequence = e.GetReusedSequence()
 	}
 	op := f.stepOperation(e)
-	if e.GetHoldsEffect() {
-		rec.HoldsEffect = true
-		if op != nil {
-			rec.IdempotencyKey, rec.ArgumentsDigest = op.GetIdempotencyKey(), op.GetArgumentsDigest()
-		} else if old := r.GetSteps()[e.GetStepId()]; old != nil {
-			rec.IdempotencyKey, rec.ArgumentsDigest = old.GetIdempotencyKey(), old.GetArgumentsDigest()
+	holder := rec
+	if e.GetEffectStepId() != "" {
+		holder = clone(rec)
+	}
+	if e.GetHoldsEffect() && op != nil {
+		holder.HoldsEffect, holder.IdempotencyKey, holder.ArgumentsDigest = true, op.GetIdempotencyKey(), op.GetArgumentsDigest()
+		if e.GetStatus() == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED {
+			holder.EffectSequence = seq
 		}
 	}
-	if op != nil && e.GetOutput() != nil && op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
-		op.Status = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED
-		op.Problem = nil
+	if op != nil && op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
+		op.Status, op.Problem = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED, nil
 		f.ledger(e.GetStepPath(), op, seq).OutputSequence = seq
 	}
-	if r.Steps == nil {
-		r.Steps = map[string]*workflowv1.StepRecord{}
+	f.record(e.GetStepId(), rec)
+	if id := e.GetEffectStepId(); id != "" {
+		f.record(id, holder)
 	}
-	r.Steps[e.GetStepId()] = rec
 	r.Counters.Steps++
 	r.Limited = r.GetLimited() || e.GetLimitsRun()
 	if e.GetCompensation() != nil {
@@ -44,7 +45,20 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 	f.close(e.GetStepPath())
 }
 
-// stepOperation is the operation that gave the step's result, if one did.
+// record sets the last result of a step. An effect that stands stays on record until it is undone or another takes its place: a visit
+// that skips the step or fails does not undo it.
+func (f *Fold) record(id string, rec *workflowv1.StepRecord) {
+	if f.Run.Steps == nil {
+		f.Run.Steps = map[string]*workflowv1.StepRecord{}
+	}
+	if old := f.Run.Steps[id]; old.GetHoldsEffect() && !rec.GetHoldsEffect() {
+		rec.HoldsEffect, rec.EffectSequence = true, old.GetEffectSequence()
+		rec.IdempotencyKey, rec.ArgumentsDigest = old.GetIdempotencyKey(), old.GetArgumentsDigest()
+	}
+	f.Run.Steps[id] = rec
+}
+
+// stepOperation is the operation that gave the step's result, or whose effect stands or may stand.
 func (f *Fold) stepOperation(e *workflowv1.StepCompleted) *workflowv1.OpenOperation {
 	a := f.active(e.GetStepPath())
 	if a == nil || e.GetOperationId() == "" || a.GetOperation().GetId() != e.GetOperationId() {
@@ -68,33 +82,20 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 	if e.GetProblem() != nil {
 		a.Problem = e.GetProblem()
 	}
-	if e.GetFallback() != "" && a.GetFallback() == "" {
-		// The fallback begins afresh: the operation of the step itself is over.
-		a.Fallback, a.Operation = e.GetFallback(), nil
+	if e.GetFallback() != "" && e.GetFallback() != a.GetFallback() {
+		// The fallback begins afresh, with time of its own: the operation or task before it is over.
+		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline = e.GetFallback(), nil, nil, "", nil
+	}
+	if e.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED {
+		a.Deadline = nil // the step's time does not run while a person has it
 	}
 	a.Status, a.Since, a.WakeTime = e.GetStatus(), now, e.GetWakeTime()
 }
 
-func (f *Fold) stepFailed(e *workflowv1.StepFailed, seq uint64) {
-	r := f.Run
-	if a := f.active(e.GetStepPath()); a != nil {
-		for _, op := range openOperations(a) {
-			if op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED {
-				op.Status, op.Problem = workflowv1.OperationStatus_OPERATION_STATUS_FAILED, e.GetProblem()
-				f.ledger(a.GetPath(), op, seq)
-			}
-		}
-	}
-	rec := &workflowv1.StepRecord{Status: workflowv1.StepStatus_STEP_STATUS_FAILED, Generation: e.GetGeneration(), Problem: e.GetProblem()}
-	if old := r.GetSteps()[e.GetStepId()]; old.GetHoldsEffect() {
-		// An effect of an earlier visit still stands: failing to enter the step again does not undo it.
-		rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest = true, old.GetIdempotencyKey(), old.GetArgumentsDigest()
-		rec.OutputSequence = old.GetOutputSequence()
-	}
-	if r.Steps == nil {
-		r.Steps = map[string]*workflowv1.StepRecord{}
-	}
-	r.Steps[e.GetStepId()] = rec
+func (f *Fold) stepFailed(e *workflowv1.StepFailed) {
+	f.record(e.GetStepId(), &workflowv1.StepRecord{
+		Status: workflowv1.StepStatus_STEP_STATUS_FAILED, Generation: e.GetGeneration(), Problem: e.GetProblem(),
+	})
 	f.close(e.GetStepPath())
 }
 
@@ -105,7 +106,7 @@ func (f *Fold) taskOffered(e *workflowv1.TaskOffered, seq uint64, now *timestamp
 	}
 	t := clone(e.GetTask())
 	t.OfferSequence = seq
-	a.Task, a.WakeTime = t, nil
+	a.Task, a.WakeTime, a.Generation = t, nil, t.GetGeneration()
 	a.Status, a.Since = workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED, now
 }
 
@@ -163,11 +164,23 @@ func (f *Fold) undoSettled(e *workflowv1.UndoSettled, seq uint64) {
 			r.Compensation.Failed++
 		}
 	}
-	if rec := r.GetSteps()[e.GetStepId()]; rec != nil && e.GetSucceeded() {
-		rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
-		rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest = false, "", nil
+	if e.GetSucceeded() {
+		f.stepUndone(e)
 	}
 	f.close(e.GetStepPath())
+}
+
+// stepUndone frees a step whose effect is undone to have it again. The undo of an older visit leaves the newest one's effect on record.
+func (f *Fold) stepUndone(e *workflowv1.UndoSettled) {
+	rec := f.Run.GetSteps()[e.GetStepId()]
+	if rec == nil || rec.GetHoldsEffect() && e.GetUndone() != nil && rec.GetIdempotencyKey() != e.GetUndone().GetIdempotencyKey() {
+		return
+	}
+	rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
+	rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest, rec.EffectSequence = false, "", nil, 0
+	if of := f.Run.GetSteps()[stepOfFallback(e.GetStepId())]; of != nil && !of.GetHoldsEffect() {
+		of.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
+	}
 }
 
 func (f *Fold) pushUndo(scope string, seq uint64) {

@@ -41,7 +41,6 @@ const (
 // question is an escalation about to be opened.
 type question struct {
 	kind      workflowv1.EscalationKind
-	step      *workflow.Step
 	path      string
 	operation string
 	code      string
@@ -76,7 +75,8 @@ func (m *machine) rolesOf(code string) []string {
 }
 
 // openGate asks the people of a human gate. Evidence that an escalated error left goes with the question.
-func (m *machine) openGate(s *workflow.Step, h *workflow.HumanGate) bool {
+func (m *machine) openGate(s, work *workflow.Step) bool {
+	h := work.Human
 	var subject json.RawMessage
 	if h.Subject != nil {
 		v, err := h.Subject.EvalJSON(m.scope())
@@ -96,7 +96,7 @@ func (m *machine) openGate(s *workflow.Step, h *workflow.HumanGate) bool {
 		text += " The run came here because of an error: " + p.GetMessage()
 	}
 	m.openEscalation(question{
-		kind: workflowv1.EscalationKind_ESCALATION_KIND_GATE, step: s, path: s.Path, code: m.run.GetEvidence().GetCode(), roles: h.Roles, decisions: h.Decisions,
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_GATE, path: s.Path, code: m.run.GetEvidence().GetCode(), roles: h.Roles, decisions: h.Decisions,
 		subject: subject, text: text, evidence: m.run.GetEvidence(), due: h.Due, quorum: h.Quorum,
 	})
 	return false
@@ -114,9 +114,13 @@ func (m *machine) askInPlace(s *workflow.Step, ev *workflowv1.Evidence) {
 	if ev.GetArgumentsSequence() != 0 {
 		subject = argumentsOf(m.event(ev.GetArgumentsSequence()))
 	}
+	decisions := []string{DecisionProvideOutput, DecisionSkip, DecisionRollBack, DecisionAbort}
+	if repeatable(activeByPath(m.run, s.Path)) {
+		decisions = append([]string{DecisionRetry}, decisions...)
+	}
 	m.openEscalation(question{
-		kind: workflowv1.EscalationKind_ESCALATION_KIND_ERROR, step: s, path: s.Path, operation: ev.GetOperationId(), code: ev.GetCode(), evidence: ev, subject: subject,
-		decisions: []string{DecisionRetry, DecisionProvideOutput, DecisionSkip, DecisionRollBack, DecisionAbort},
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_ERROR, path: s.Path, operation: ev.GetOperationId(), code: ev.GetCode(), evidence: ev, subject: subject,
+		decisions: decisions,
 		text:      fmt.Sprintf("Step %s failed: %s", s.ID, ev.GetProblem().GetMessage()),
 	})
 }
@@ -152,7 +156,7 @@ func (m *machine) decide(d Decide) error {
 	if m.err != nil || a == nil {
 		return nil
 	}
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return nil
 	}
@@ -171,7 +175,7 @@ func (m *machine) decide(d Decide) error {
 
 // checkDecision refuses an answer that cannot be carried out, before anything is recorded.
 func (m *machine) checkDecision(a *workflowv1.ActiveStep, p *workflowv1.PendingDecision, d Decide) error {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return nil
 	}
@@ -192,7 +196,7 @@ func (m *machine) checkDecision(a *workflowv1.ActiveStep, p *workflowv1.PendingD
 			"the call can still take effect until %s; \"did_not_happen\" can be said from then on", op.GetSettleTime().AsTime().UTC().Format(time.RFC3339))
 	}
 	isStep := op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP
-	if d.Decision == DecisionHappened && isStep && a.GetFallback() == "" && !m.checkOutput(s, d.Value) {
+	if d.Decision == DecisionHappened && isStep && !m.checkOutput(s, d.Value) {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_OUTPUT_INVALID, "value: %s; give the output of the call with the decision", m.outputProblem(s, d.Value))
 	}
 	return nil
@@ -217,7 +221,7 @@ func (m *machine) gateDecided(s *workflow.Step, d Decide) {
 		m.err = fmt.Errorf("engine: decision of %s: %w", s.ID, err)
 		return
 	}
-	m.succeedStep(s, completion{output: v, generation: m.generation(s)})
+	m.succeedStep(s, completion{output: v, problem: fallbackProblem(activeByPath(m.run, s.Path))})
 }
 
 func (m *machine) errorDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Decide) {
@@ -226,15 +230,16 @@ func (m *machine) errorDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Dec
 	case DecisionRetry:
 		m.again(a)
 	case DecisionProvideOutput:
-		m.succeedStep(s, completion{output: d.Value, generation: m.lastGeneration(s), problem: p})
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: d.Value, problem: p})
+		m.goOn(s)
 	case DecisionSkip:
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true, generation: m.lastGeneration(s)})
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true})
 		m.goOn(s)
 	case DecisionRollBack:
-		m.giveUp(s, p, failure{})
+		m.giveUp(s, p)
 		m.startCompensation("", "", workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 	case DecisionAbort:
-		m.giveUp(s, p, failure{})
+		m.giveUp(s, p)
 		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
 	}
 }
@@ -247,13 +252,10 @@ func (m *machine) outcomeDecided(s *workflow.Step, a *workflowv1.ActiveStep, op 
 		m.settle(s, a, op, workflowv1.Settlement_SETTLEMENT_DECIDED, d.Decision == DecisionHappened, d.Value, d.By)
 		return
 	}
-	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OutcomeSettled{OutcomeSettled: &workflowv1.OutcomeSettled{
-		StepPath: a.GetPath(), OperationId: op.GetId(), By: workflowv1.Settlement_SETTLEMENT_DECIDED, Happened: true, Output: inline(d.Value), DecidedBy: d.By,
-	}}})
-	m.completeStep(s, completion{
-		status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: nullable(d.Value), operation: op, generation: op.GetGeneration(), holds: true, problem: op.GetProblem(),
-	})
-	m.startCompensation(s.State.Scope, "", workflowv1.Outcome_OUTCOME_COMPENSATED, op.GetProblem())
+	m.settled(a, op, workflowv1.Settlement_SETTLEMENT_DECIDED, true, d.Value, d.By)
+	p := op.GetProblem()
+	m.giveUp(s, p)
+	m.startCompensation("", "", workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 }
 
 func (m *machine) undoDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Decide) {

@@ -55,7 +55,8 @@ func (m *machine) lockAcquired(ev LockAcquired) {
 		}
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_LockGranted{LockGranted: grant}})
-	if m.err != nil || m.ending() || m.run.GetState() != st.Name || m.requestLocks(st) {
+	running := m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !m.ending() && m.run.GetState() == st.Name
+	if m.err != nil || !running || m.requestLocks(st) {
 		return
 	}
 	m.runFrom(st, 0)
@@ -74,10 +75,19 @@ func (m *machine) lockFreed(ev LockFreed) {
 
 // releaseLocks gives back what a state holds or waits for; all of it for the empty name.
 func (m *machine) releaseLocks(state string) {
+	m.release(func(h *workflowv1.LockHold) bool { return state == "" || h.GetState() == state })
+}
+
+// leaveQueues gives up waiting for locks: an undo needs none but those that are held.
+func (m *machine) leaveQueues() {
+	m.release(func(h *workflowv1.LockHold) bool { return h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING })
+}
+
+func (m *machine) release(which func(*workflowv1.LockHold) bool) {
 	var ids []string
 	var holds []*workflowv1.LockHold
 	for _, h := range m.run.GetLocks() {
-		if (state == "" || h.GetState() == state) && h.GetStatus() != workflowv1.LockStatus_LOCK_STATUS_RELEASING {
+		if h.GetStatus() != workflowv1.LockStatus_LOCK_STATUS_RELEASING && which(h) {
 			ids, holds = append(ids, h.GetAcquisitionId()), append(holds, h)
 		}
 	}

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
 func clone[M proto.Message](m M) M { return proto.CloneOf(m) }
@@ -15,6 +18,39 @@ func activeByPath(run *workflowv1.Run, path string) *workflowv1.ActiveStep {
 		}
 	}
 	return nil
+}
+
+// fallbackMark joins the ids of a step and of the fallback's step that ran in its place, where both together name an effect.
+const fallbackMark = "~"
+
+// recordID names the record of what a step's work did: the step itself, or the fallback's step in its place.
+func recordID(s, work *workflow.Step) string {
+	if s == work {
+		return s.ID
+	}
+	return s.ID + fallbackMark + work.ID
+}
+
+// operationPath is the step path of what a step's work did.
+func operationPath(s, work *workflow.Step) string {
+	if s == work {
+		return s.Path
+	}
+	return s.Path + fallbackMark + work.ID
+}
+
+// stepOfFallback is the step in whose place a fallback's step ran; of any other record, itself.
+func stepOfFallback(record string) string {
+	id, _, _ := strings.Cut(record, fallbackMark)
+	return id
+}
+
+// stepByRecord returns the step whose work a record or an open step names: of a fallback's, the fallback's step.
+func stepByRecord(def *workflow.Definition, record string) (*workflow.Step, bool) {
+	if _, fallback, ok := strings.Cut(record, fallbackMark); ok {
+		record = fallback
+	}
+	return def.Step(record)
 }
 
 // openOperations are all operations of an open step whose attempt may be on its way or whose fate is not settled, probes included.
@@ -63,8 +99,31 @@ func inFlight(op *workflowv1.OpenOperation) bool {
 	return op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_INTENDED
 }
 
-// unsettled reports whether nobody knows yet if the operation had its effect.
+// unsettled reports whether nobody knows yet if the operation had its effect, and something is under way to find out.
 func unsettled(op *workflowv1.OpenOperation) bool {
-	return inFlight(op) || (op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && op.GetWakeTime() != nil) ||
-		(op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && (op.GetProbe() != nil || op.GetEscalationId() != ""))
+	return inFlight(op) || unknown(op) && (op.GetWakeTime() != nil || op.GetProbe() != nil || op.GetEscalationId() != "")
+}
+
+func unknown(op *workflowv1.OpenOperation) bool {
+	return op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
+}
+
+// effectLeft is the operation of an open step above READ that had its effect, or may have had it, although the step has no result yet;
+// nil: there is none.
+func effectLeft(a *workflowv1.ActiveStep) *workflowv1.OpenOperation {
+	op := a.GetOperation()
+	if op.GetEffect() <= workflowv1.Effect_EFFECT_READ || op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+		return nil
+	}
+	if op.GetOutputSequence() != 0 || unknown(op) {
+		return op
+	}
+	return nil
+}
+
+// repeatable reports whether an open step may be tried again without a second effect: nothing of it stands, and nothing above
+// IDEMPOTENT_WRITE is in doubt.
+func repeatable(a *workflowv1.ActiveStep) bool {
+	op := effectLeft(a)
+	return op == nil || op.GetOutputSequence() == 0 && harmless(op)
 }

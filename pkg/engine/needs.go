@@ -11,7 +11,8 @@ import (
 const inputSequence = 1
 
 // Needs names the earlier events that Next may read for any input: the input, the outputs that expressions read, the arguments of open
-// operations, the questions that are open, and the newest compensation record of each scope. Sorted, without repetition.
+// operations, the questions that are open, and the newest compensation record of each scope. Sorted, without repetition. A CallTool
+// needs, beside these, the event of its Recorded entry's output.
 func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	if run == nil {
 		return nil
@@ -31,6 +32,9 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 		}
 		for _, op := range openOperations(a) {
 			if s := op.GetArgumentsSequence(); s != 0 {
+				seqs = append(seqs, s)
+			}
+			if s := op.GetOutputSequence(); s != 0 {
 				seqs = append(seqs, s)
 			}
 		}

@@ -51,7 +51,7 @@ type Source interface {
 type Result struct {
 	// Events to commit, in order. Empty: nothing changed.
 	Events []*workflowv1.HistoryEvent
-	// Operations are the ledger entries that changed, in order of first change.
+	// Operations are the ledger entries that changed, sorted by id.
 	Operations []*workflowv1.Operation
 	// Commands to give once the events are durable, in order.
 	Commands []Command
@@ -106,7 +106,6 @@ type machine struct {
 
 	events   []*workflowv1.HistoryEvent
 	made     map[uint64]*workflowv1.HistoryEvent
-	order    []string
 	commands []Command
 	replies  []Reply
 	err      error
@@ -115,6 +114,7 @@ type machine struct {
 // take hands an input to the part of the interpreter that it concerns, then ends what is over its time and begins what was waited with.
 func (m *machine) take(ev InputEvent) error {
 	var err error
+	held := heldOffers(m.run)
 	switch ev := ev.(type) {
 	case Start:
 		err = m.start(ev)
@@ -155,6 +155,7 @@ func (m *machine) take(ev InputEvent) error {
 		return err
 	}
 	m.settleEnding()
+	m.offerHeld(held)
 	return nil
 }
 
@@ -209,10 +210,13 @@ func (m *machine) after(d time.Duration) *timestamppb.Timestamp {
 	if d <= 0 {
 		return nil
 	}
-	return timestamppb.New(m.now.Add(d))
+	return m.at(m.now.Add(d))
 }
 
-func (m *machine) at(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }
+// at is a moment as it is recorded: whole microseconds, like run time, so that a Tick at that very moment finds it due.
+func (m *machine) at(t time.Time) *timestamppb.Timestamp {
+	return timestamppb.New(t.Truncate(time.Microsecond))
+}
 
 func refuse(reason errorsv1.ErrorReason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}

@@ -35,6 +35,9 @@ func (m *machine) start(s Start) error {
 	return nil
 }
 
+// maxEventsAtOnce bounds what one input may lead to, so that states that go round without waiting cannot fill a commit without end.
+const maxEventsAtOnce = 10_000
+
 // enterState moves the run into a state. The cause says how it got there. A state that may not be entered again raises visit-limit in the
 // scope of the state that is left.
 func (m *machine) enterState(to *workflow.State, cause *workflowv1.StateEntered) {
@@ -44,6 +47,10 @@ func (m *machine) enterState(to *workflow.State, cause *workflowv1.StateEntered)
 	visits := m.run.GetVisits()[to.Name]
 	if visits >= to.MaxVisits {
 		m.visitLimit(to)
+		return
+	}
+	if len(m.events) > maxEventsAtOnce {
+		m.abandon(problem(errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, "", "the run goes round and round its states without waiting for anything", nil))
 		return
 	}
 	m.releaseLocks(m.run.GetState())
@@ -120,18 +127,18 @@ func (m *machine) raisedVisitLimit() bool {
 	return false
 }
 
-// finish ends the run in a terminal state.
+// finish ends the run in a terminal state. Only a success has a result; one that cannot be made is an error that nobody handles.
 func (m *machine) finish(outcome workflowv1.Outcome) {
-	if outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED && m.run.GetLimited() {
-		outcome = workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION
-	}
-	if outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED && m.run.GetCounters().GetCompensationFailed() > 0 {
-		outcome = workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
-	}
-	result, err := m.runResult()
-	if err != nil {
-		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, "", "result: "+err.Error(), nil))
-		return
+	var result json.RawMessage
+	if outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED || outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION {
+		var err error
+		if result, err = m.runResult(); err != nil {
+			m.abandon(problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, "", "result: "+err.Error(), nil))
+			return
+		}
+		if m.run.GetLimited() {
+			outcome = workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION
+		}
 	}
 	m.end(outcome, result, nil)
 }
@@ -161,8 +168,11 @@ func (m *machine) runResult() (json.RawMessage, error) {
 	return out, nil
 }
 
-// end closes what is open and ends the run.
+// end closes what is open and ends the run. An effect that could not be undone outweighs every other outcome.
 func (m *machine) end(outcome workflowv1.Outcome, result json.RawMessage, p *workflowv1.Problem) {
+	if m.run.GetCounters().GetCompensationFailed() > 0 {
+		outcome = workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
+	}
 	m.closeDecisions("cancelled", func(d *workflowv1.PendingDecision) bool {
 		return d.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED
 	})

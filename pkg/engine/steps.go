@@ -19,23 +19,23 @@ func (m *machine) beginStep(s *workflow.Step) bool {
 			return m.failStep(s, m.invalid(s, "if", err), failure{})
 		}
 		if !ok {
-			m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, generation: m.generation(s)})
+			m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED})
 			return m.err == nil
 		}
 	}
-	return m.beginWork(s, s, "")
+	return m.beginWork(s, s)
 }
 
-// beginWork does what a step is: the step's own work, or with a fallback that of the handler's step in its place. It reports whether
+// beginWork does what a step is: the step's own work, or that of the handler's fallback step that runs in its place. It reports whether
 // the step has its result.
-func (m *machine) beginWork(s, work *workflow.Step, fallback string) bool {
+func (m *machine) beginWork(s, work *workflow.Step) bool {
 	switch {
 	case work.Tool != nil:
-		return m.beginTool(s, work.Tool, fallback)
+		return m.beginTool(s, work)
 	case work.Agent != nil:
 		return m.offerTask(s, work)
 	case work.Human != nil:
-		return m.openGate(s, work.Human)
+		return m.openGate(s, work)
 	case work.Wait != nil:
 		return m.beginWait(s, work.Wait)
 	case work.Set != nil:
@@ -46,52 +46,72 @@ func (m *machine) beginWork(s, work *workflow.Step, fallback string) bool {
 	return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, "this kind of step is not known to this version", nil), failure{})
 }
 
-// generation is the one that a new operation of the step gets.
-func (m *machine) generation(s *workflow.Step) uint32 {
-	return max(m.run.GetSteps()[s.ID].GetGeneration(), activeByPath(m.run, s.Path).GetOperation().GetGeneration()) + 1
+// lastGeneration is that of the newest operation or task of the step; it names them, so that none is ever taken for another.
+func (m *machine) lastGeneration(s *workflow.Step) uint32 {
+	return max(m.run.GetSteps()[s.ID].GetGeneration(), activeByPath(m.run, s.Path).GetGeneration())
 }
 
 // completion is a step's result on its way into the history.
 type completion struct {
-	status     workflowv1.StepStatus
-	output     json.RawMessage
-	operation  *workflowv1.OpenOperation
-	arguments  json.RawMessage
+	status workflowv1.StepStatus
+	output json.RawMessage
+	// own: the step did its own work, so that its undo applies.
+	own bool
+	// operation that gave the output; nil: none did.
+	operation *workflowv1.OpenOperation
+	event     *workflowv1.EmittedEvent
+	problem   *workflowv1.Problem
+	// reused is the event that holds the output of an earlier visit.
+	reused uint64
+	limits bool
+	// generation of the step, if it grows with this visit.
 	generation uint32
-	event      *workflowv1.EmittedEvent
-	problem    *workflowv1.Problem
-	reused     uint64
-	holds      bool
-	limits     bool
 }
 
-// completeStep records a step's result together with what is needed to undo it.
+// completeStep records a step's result together with what is needed to undo it. An effect that the step had, or may have had, is kept on
+// record and can be undone whatever the result is.
 func (m *machine) completeStep(s *workflow.Step, c completion) {
-	e := &workflowv1.StepCompleted{
-		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: c.operation.GetId(),
-		Attempt: c.operation.GetAttempt(), Event: c.event, Problem: c.problem, ReusedSequence: c.reused,
-		Generation: c.generation, HoldsEffect: c.holds, LimitsRun: c.limits,
+	a := activeByPath(m.run, s.Path)
+	work := m.workOf(s, a)
+	op := c.operation
+	if op == nil {
+		op = effectLeft(a)
 	}
-	if c.status == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED && c.reused == 0 && s.Compensate != nil && s.Compensate.Tool != nil {
-		rec, err := m.compensationRecord(s, c)
-		if err != nil {
-			m.err = err
-			return
-		}
-		e.Compensation = rec
+	e := &workflowv1.StepCompleted{
+		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: op.GetId(), Attempt: op.GetAttempt(),
+		Event: c.event, Problem: c.problem, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,
+		HoldsEffect: c.reused != 0 || op.GetEffect() > workflowv1.Effect_EFFECT_READ && (c.operation != nil || !repeatable(a)),
+	}
+	if c.reused == 0 && (c.own || effectLeft(a) != nil) && work.Compensate != nil && work.Compensate.Tool != nil {
+		e.Compensation = m.compensationRecord(s, work, op, c.output)
+	}
+	if work != s && (e.GetHoldsEffect() || e.GetCompensation() != nil) {
+		e.EffectStepId = recordID(s, work)
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepCompleted{StepCompleted: e}})
 }
 
-// succeedStep completes a step with an output that is first checked against its schema, and goes on.
+// succeedStep completes a step that did its own work, or a fallback's, and goes on.
 func (m *machine) succeedStep(s *workflow.Step, c completion) {
-	if !m.checkOutput(s, c.output) {
-		m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, m.outputProblem(s, c.output), c.output), failure{happened: c.operation})
-		return
+	if m.complete(s, c) {
+		m.goOn(s)
 	}
-	c.status = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED
-	m.completeStep(s, c)
-	m.goOn(s)
+}
+
+// complete checks the output of a step against its schema and records it. It reports whether the step has its result.
+func (m *machine) complete(s *workflow.Step, c completion) bool {
+	if m.checkOutput(s, c.output) {
+		c.status, c.own = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, true
+		m.completeStep(s, c)
+		return m.err == nil
+	}
+	if op := c.operation; op != nil && op.GetOutputSequence() == 0 {
+		// The effect is there although the step cannot take the output: it must be on record before anything else is decided.
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OperationSucceeded{OperationSucceeded: &workflowv1.OperationSucceeded{
+			StepPath: s.Path, OperationId: op.GetId(), Attempt: op.GetAttempt(), Output: inline(c.output),
+		}}})
+	}
+	return m.err == nil && m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, m.outputProblem(s, c.output), c.output), failure{})
 }
 
 // goOn begins what follows a step that has its result.
@@ -126,8 +146,7 @@ func (m *machine) beginWait(s *workflow.Step, w *workflow.WaitStep) bool {
 		until = t
 	}
 	if !until.After(m.now) {
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: m.generation(s)})
-		return m.err == nil
+		return m.complete(s, completion{})
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
 		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME, WakeTime: m.at(until), StepDeadline: m.after(s.Timeout),
@@ -149,23 +168,13 @@ func (m *machine) setValues(s *workflow.Step, set *workflow.SetStep) bool {
 	if err != nil {
 		return m.failStep(s, m.invalid(s, "set", err), failure{})
 	}
-	return m.complete(s, completion{output: out, generation: m.generation(s)})
-}
-
-// complete is succeedStep for a step that needs no waiting: it reports whether the next may begin.
-func (m *machine) complete(s *workflow.Step, c completion) bool {
-	if !m.checkOutput(s, c.output) {
-		return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, m.outputProblem(s, c.output), c.output), failure{})
-	}
-	c.status = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED
-	m.completeStep(s, c)
-	return m.err == nil
+	return m.complete(s, completion{output: out})
 }
 
 // emitEvent publishes through the outbox: the event is in the same commit as the step's result.
 func (m *machine) emitEvent(s *workflow.Step, e *workflow.EmitEvent) bool {
 	scope := m.scope()
-	gen := m.generation(s)
+	gen := m.lastGeneration(s) + 1
 	ev := &workflowv1.EmittedEvent{Id: m.key(s.Path, gen), Type: e.Type, Source: e.Source}
 	if e.Subject != nil {
 		v, err := e.Subject.EvalJSON(scope)
@@ -181,7 +190,11 @@ func (m *machine) emitEvent(s *workflow.Step, e *workflow.EmitEvent) bool {
 		}
 		ev.Data = inline(v)
 	}
-	return m.complete(s, completion{event: ev, generation: gen})
+	out, err := json.Marshal(map[string]string{"id": ev.GetId()})
+	if err != nil {
+		return m.failStep(s, m.invalid(s, "emit", err), failure{})
+	}
+	return m.complete(s, completion{output: out, event: ev, generation: gen})
 }
 
 // textOf is a JSON string's text, or any other value's JSON.
@@ -203,7 +216,9 @@ func (m *machine) key(path string, generation uint32) string {
 	return fmt.Sprintf("%s/%s/%d", m.run.GetId(), path, generation)
 }
 
-func operationID(path string, generation uint32) string { return fmt.Sprintf("%s/%d", path, generation) }
+func operationID(path string, generation uint32) string {
+	return fmt.Sprintf("%s/%d", path, generation)
+}
 
 // defaultAttemptTimeout bounds an attempt whose step says nothing.
 const defaultAttemptTimeout = 60 * time.Second

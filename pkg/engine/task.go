@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -29,7 +30,7 @@ func (m *machine) offerTask(s, work *workflow.Step) bool {
 		}
 		goal = textOf(v)
 	}
-	gen := m.generation(s)
+	gen := m.lastGeneration(s) + 1
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_TaskOffered{TaskOffered: &workflowv1.TaskOffered{
 		Task:     &workflowv1.TaskProgress{Id: m.key(s.Path, gen), Agent: work.Agent.Agent, Generation: gen},
 		StepPath: s.Path, StepId: s.ID, Goal: goal, Arguments: inline(args), StepDeadline: m.stepDeadline(s),
@@ -45,8 +46,34 @@ func (m *machine) offerAgain(a *workflowv1.ActiveStep, reason string) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_TaskReleased{TaskReleased: &workflowv1.TaskReleased{
 		StepPath: a.GetPath(), Claim: a.GetTask().GetClaims(), Reason: reason,
 	}}})
-	if m.err == nil {
-		m.command(OfferTask{Task: activeByPath(m.run, a.GetPath()).GetTask(), StepPath: a.GetPath()})
+	if a = activeByPath(m.run, a.GetPath()); m.err == nil && offerable(a) {
+		m.command(OfferTask{Task: a.GetTask(), StepPath: a.GetPath()})
+	}
+}
+
+// offerable reports whether a task may be made known to agents. One that lost its agent is offered again only when none of its calls is on
+// its way any more.
+func offerable(a *workflowv1.ActiveStep) bool {
+	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !slices.ContainsFunc(a.GetTask().GetOpenCalls(), inFlight)
+}
+
+// heldOffers are the steps whose task is not offered yet because of its calls.
+func heldOffers(run *workflowv1.Run) []string {
+	var paths []string
+	for _, a := range run.GetActive() {
+		if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !offerable(a) {
+			paths = append(paths, a.GetPath())
+		}
+	}
+	return paths
+}
+
+// offerHeld offers the tasks that were held back and need not be any longer.
+func (m *machine) offerHeld(paths []string) {
+	for _, path := range paths {
+		if a := activeByPath(m.run, path); m.err == nil && offerable(a) {
+			m.command(OfferTask{Task: a.GetTask(), StepPath: path})
+		}
 	}
 }
 
@@ -67,7 +94,7 @@ func staleClaim() *Refusal {
 
 func (m *machine) claimTask(ev ClaimTask) error {
 	a := activeByPath(m.run, ev.StepPath)
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok || a.GetTask() == nil || m.ending() {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, "step %s has no task to claim", ev.StepPath)
 	}
@@ -81,7 +108,8 @@ func (m *machine) claimTask(ev ClaimTask) error {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, "task %s is not offered now", a.GetTask().GetId())
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_TaskClaimed{TaskClaimed: &workflowv1.TaskClaimed{
-		StepPath: ev.StepPath, Claim: a.GetTask().GetClaims() + 1, TokenDigest: ev.TokenDigest, Worker: ev.Worker, WakeTime: m.after(s.AttemptTimeout),
+		StepPath: ev.StepPath, Claim: a.GetTask().GetClaims() + 1, TokenDigest: ev.TokenDigest, Worker: ev.Worker,
+		WakeTime: m.after(m.workOf(s, a).AttemptTimeout),
 	}}})
 	return nil
 }
@@ -89,8 +117,8 @@ func (m *machine) claimTask(ev ClaimTask) error {
 // claimed returns the step of a claim, or why the claim does not count.
 func (m *machine) claimed(path string, token []byte) (*workflowv1.ActiveStep, *workflow.Step, error) {
 	a := activeByPath(m.run, path)
-	s, ok := m.def.Step(a.GetStepId())
-	if !ok || s.Agent == nil || len(token) == 0 || !bytes.Equal(a.GetTask().GetTokenDigest(), token) ||
+	s, ok := stepByRecord(m.def, a.GetStepId())
+	if !ok || m.workOf(s, a).Agent == nil || len(token) == 0 || !bytes.Equal(a.GetTask().GetTokenDigest(), token) ||
 		a.GetStatus() != workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED {
 		return nil, nil, staleClaim()
 	}
@@ -122,7 +150,7 @@ func (m *machine) completeTask(ev CompleteTask) error {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_OUTPUT_INVALID, "%s; mend the output and complete the task again", m.outputProblem(s, out))
 	}
 	m.command(WithdrawTask{TaskID: a.GetTask().GetId()})
-	m.succeedStep(s, completion{output: out, generation: a.GetTask().GetGeneration()})
+	m.succeedStep(s, completion{output: out, problem: fallbackProblem(a)})
 	return nil
 }
 

@@ -31,12 +31,14 @@ func NextWake(run *workflowv1.Run) time.Time {
 		take(run.GetStateDeadline())
 	}
 	for _, h := range run.GetLocks() {
-		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING || !busy {
+		if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !busy {
 			take(h.GetDeadline())
 		}
 	}
 	for _, a := range run.GetActive() {
-		take(a.GetWakeTime())
+		if !workedOn(a) {
+			take(a.GetWakeTime())
+		}
 		if !busy && a.GetUndoSequence() == 0 {
 			take(a.GetDeadline())
 		}
@@ -45,6 +47,11 @@ func NextWake(run *workflowv1.Run) time.Time {
 		}
 	}
 	return wake
+}
+
+// workedOn reports whether calls of a claimed task are open: until they are settled its attempt is not over, whatever the time.
+func workedOn(a *workflowv1.ActiveStep) bool {
+	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED && len(a.GetTask().GetOpenCalls()) > 0
 }
 
 // unsettledOperations reports whether nobody knows yet if some operation had its effect. While that is so, what is over its time waits:
@@ -87,7 +94,7 @@ func activePaths(run *workflowv1.Run) []string {
 }
 
 func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return
 	}
@@ -98,24 +105,23 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 		}
 	}
 	a = activeByPath(m.run, path)
-	if !due(a.GetWakeTime(), m.now) {
+	if !due(a.GetWakeTime(), m.now) || workedOn(a) || m.err != nil {
 		return
 	}
 	switch a.GetStatus() {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
-		if m.ending() && a.GetUndoSequence() == 0 && !slices.ContainsFunc(openOperations(a), func(o *workflowv1.OpenOperation) bool {
-			return o.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
-		}) {
-			return
+		if !m.ending() || unknown(a.GetOperation()) {
+			m.again(a)
 		}
-		m.again(a)
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
 		m.wakeOperation(s, a, a.GetOperation())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: m.generation(s)})
-		m.goOn(s)
+		m.succeedStep(s, completion{problem: fallbackProblem(a)})
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
 		m.decisionOverdue(s, a)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
+		m.taskFailed(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path,
+			fmt.Sprintf("the agent took longer than %s", m.workOf(s, a).AttemptTimeout), nil))
 	}
 }
 
@@ -133,9 +139,7 @@ func dueCalls(a *workflowv1.ActiveStep, now time.Time) []string {
 func (m *machine) wakeOperation(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	switch {
 	case op == nil || m.err != nil:
-	case op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && !harmless(op):
-		m.askAbout(s, a, op)
-	case op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
+	case unknown(op) && (!harmless(op) || a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE):
 		m.askAbout(s, a, op)
 	case op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
 		m.callAgain(s, a, op)
@@ -166,10 +170,10 @@ func (m *machine) overdue() {
 		}
 	}
 	for _, a := range m.run.GetActive() {
-		if s, ok := m.def.Step(a.GetStepId()); ok && due(a.GetDeadline(), m.now) {
+		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && due(a.GetDeadline(), m.now) {
 			m.closeStepWaits(a)
 			p := problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path, fmt.Sprintf("step %s took longer than %s", s.ID, s.Timeout), nil)
-			if m.failStep(s, p, failure{noBudget: true}) {
+			if m.failStep(s, p, failure{noRetry: true}) {
 				m.goOn(s)
 			}
 			return

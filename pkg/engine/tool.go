@@ -14,43 +14,43 @@ import (
 )
 
 // beginTool resolves a tool call and makes its intent durable, unless an earlier visit's effect answers, or no slot is free.
-func (m *machine) beginTool(s *workflow.Step, call *workflow.ToolCall, fallback string) bool {
-	scope := m.scope()
+func (m *machine) beginTool(s, work *workflow.Step) bool {
+	call, scope := work.Tool, m.scope()
 	args, err := call.Arguments.EvalJSON(scope)
 	if err != nil {
 		return m.failStep(s, m.invalid(s, "tool.arguments", err), failure{})
 	}
-	if p := m.checkArguments(s, call, args); p != nil {
-		return m.failStep(s, p, failure{})
-	}
-	gen, path := m.generation(s), s.Path
-	if fallback != "" {
-		path += "~fallback"
-	}
+	gen, path := m.lastGeneration(s)+1, operationPath(s, work)
 	key := m.key(path, gen)
 	if call.Key != nil {
 		if key, err = call.Key.EvalString(scope); err != nil {
 			return m.failStep(s, m.invalid(s, "tool.idempotency_key", err), failure{})
 		}
 	}
+	if err := checkArguments(&call.ToolPolicy, args, key); err != nil {
+		return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path,
+			fmt.Sprintf("arguments of %s/%s: %v", call.Server, call.Tool, err), nil), failure{})
+	}
 	sum := digest(args)
-	if rec := m.run.GetSteps()[s.ID]; fallback == "" && rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
+	if rec := m.run.GetSteps()[recordID(s, work)]; rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
 		return m.reuse(s, rec, sum)
 	}
 	adm := m.gate.Admit(call.Server, call.Tool, call.Breaker, s.Path)
 	switch adm.Verdict {
 	case Busy:
-		m.waitForSlot(s, fallback)
+		m.waitForSlot(s)
 		return false
 	case BreakerOpen:
 		return m.failStep(s, circuitOpen(s.Path, call.Server, adm), failure{retryAt: adm.Until})
 	}
 	op := &workflowv1.OpenOperation{
 		Id: operationID(path, gen), Attempt: 1, Incarnation: adm.Incarnation, Server: call.Server, Tool: call.Tool, Effect: call.Effect,
-		IdempotencyKey: key, IdempotencyArgument: call.IdempotencyArgument, IntentTime: m.at(m.now), Deadline: m.attemptDeadline(s),
+		IdempotencyKey: key, IdempotencyArgument: call.IdempotencyArgument, IntentTime: m.at(m.now), Deadline: m.attemptDeadline(work),
 		Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP, Generation: gen, ArgumentsDigest: sum,
 	}
-	m.intend(&workflowv1.OperationIntended{Operation: op, StepPath: s.Path, StepId: s.ID, Arguments: inline(args), StepDeadline: m.stepDeadline(s), Fallback: fallback})
+	m.intend(&workflowv1.OperationIntended{
+		Operation: op, StepPath: s.Path, StepId: s.ID, Arguments: inline(args), StepDeadline: m.stepDeadline(s), Fallback: activeByPath(m.run, s.Path).GetFallback(),
+	})
 	return false
 }
 
@@ -59,42 +59,51 @@ func circuitOpen(path, server string, adm Admission) *workflowv1.Problem {
 		fmt.Sprintf("the breaker of tool server %s is open until %s", server, adm.Until.UTC().Format(time.RFC3339)), nil)
 }
 
-// checkArguments refuses a call that the tool's own schema would refuse, before it is made. The idempotency argument is the gateway's to add.
-func (m *machine) checkArguments(s *workflow.Step, call *workflow.ToolCall, args json.RawMessage) *workflowv1.Problem {
-	if call.InputSchema == nil || call.IdempotencyArgument != "" {
+// checkArguments refuses a call that the tool's own schema would refuse, before it is made. The idempotency argument is the gateway's to
+// add; it is added here for the check only.
+func checkArguments(pol *workflow.ToolPolicy, args json.RawMessage, key string) error {
+	if pol.InputSchema == nil {
 		return nil
 	}
-	if err := call.InputSchema.Validate(args); err != nil {
-		return problem(errorsv1.ErrorType_ERROR_TYPE_SCHEMA, s.Path, fmt.Sprintf("arguments of %s/%s: %v", call.Server, call.Tool, err), nil)
+	if pol.IdempotencyArgument != "" {
+		fields := map[string]json.RawMessage{}
+		k, err := json.Marshal(key)
+		if err == nil && json.Unmarshal(args, &fields) == nil && fields[pol.IdempotencyArgument] == nil {
+			fields[pol.IdempotencyArgument] = k
+			if args, err = json.Marshal(fields); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return pol.InputSchema.Validate(args)
 }
 
 // reuse answers a step whose effect of an earlier visit stands: with its output when the arguments are the same, else with already-done.
 func (m *machine) reuse(s *workflow.Step, rec *workflowv1.StepRecord, sum []byte) bool {
-	if !bytes.Equal(sum, rec.GetArgumentsDigest()) {
-		return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, s.Path,
-			fmt.Sprintf("step %s has had its effect with other arguments; compensate it first, or put run.visits(%q) in its idempotency_key",
-				s.ID, s.State.Name), nil), failure{})
+	because := "with other arguments"
+	switch {
+	case rec.GetEffectSequence() == 0:
+		because = "or may have had it, and its output cannot be taken"
+	case bytes.Equal(sum, rec.GetArgumentsDigest()):
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, reused: rec.GetEffectSequence()})
+		return m.err == nil
 	}
-	m.completeStep(s, completion{
-		status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, generation: rec.GetGeneration(), holds: true, reused: rec.GetOutputSequence(),
-	})
-	return m.err == nil
+	return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, s.Path,
+		fmt.Sprintf("step %s has had its effect, %s; compensate it first, or put run.visits(%q) in its idempotency_key", s.ID, because, s.State.Name), nil), failure{})
 }
 
-func (m *machine) waitForSlot(s *workflow.Step, fallback string) {
+func (m *machine) waitForSlot(s *workflow.Step) {
 	if a := activeByPath(m.run, s.Path); a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 		return
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
-		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT, StepDeadline: m.stepDeadline(s), Fallback: fallback,
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT, StepDeadline: m.stepDeadline(s),
 	}}})
 }
 
-// stepDeadline is set once, when the step begins.
+// stepDeadline is set when the step begins, and again when it begins afresh: as a fallback, or after a person had it.
 func (m *machine) stepDeadline(s *workflow.Step) *timestamppb.Timestamp {
-	if activeByPath(m.run, s.Path) != nil {
+	if activeByPath(m.run, s.Path).GetDeadline() != nil {
 		return nil
 	}
 	return m.after(s.Timeout)
@@ -122,7 +131,7 @@ func (m *machine) intend(e *workflowv1.OperationIntended) {
 
 // breakerOf is the breaker that a tool step names; other calls count for the tool server's own.
 func (m *machine) breakerOf(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) string {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok || op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
 		return ""
 	}
@@ -145,48 +154,43 @@ func (m *machine) fencingTokens() map[string]string {
 	return tokens
 }
 
-// slotFree lets a step that waits ask again.
+// slotFree lets a step that waits ask again, or its operations that do.
 func (m *machine) slotFree(ev SlotFree) {
 	a := activeByPath(m.run, ev.StepPath)
 	if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 		m.again(a)
+		return
+	}
+	for _, op := range openOperations(a) {
+		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && op.GetWaitsForSlot() && m.err == nil {
+			m.wakeOperation(s, a, op)
+			return
+		}
 	}
 }
 
 // again does what an open step has been waiting to do: its first attempt, its next one, or its undo.
 func (m *machine) again(a *workflowv1.ActiveStep) {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return
 	}
-	switch {
+	switch op := a.GetOperation(); {
 	case a.GetUndoSequence() != 0:
 		m.sendUndo(s, a)
-	case a.GetOperation() != nil && a.GetOperation().GetStatus() != workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED && !settledAsNot(a.GetOperation()):
+	case op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_FAILED || unknown(op):
 		m.nextAttempt(s, a)
 	case a.GetTask() != nil:
 		m.offerAgain(a, "retry")
+	case a.GetFallback() != "":
+		if m.beginWork(s, m.workOf(s, a)) {
+			m.goOn(s)
+		}
 	default:
-		if m.beginWork(s, m.workOf(s, a), a.GetFallback()) {
+		if m.beginStep(s) {
 			m.goOn(s)
 		}
 	}
-}
-
-// settledAsNot reports whether the operation's doubt is over: the next try is a new operation.
-func settledAsNot(op *workflowv1.OpenOperation) bool {
-	return op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_RECONCILED || op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_DECIDED
-}
-
-// workOf is the step whose work is done: the step itself, or its handler's fallback.
-func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.Step {
-	if a.GetFallback() == "" {
-		return s
-	}
-	if h := m.handlerByPath(s, a.GetFallback()); h != nil && h.Action.FallbackStep != nil {
-		return h.Action.FallbackStep
-	}
-	return s
 }
 
 // nextAttempt sends the open operation of a step again: same arguments, same key.
@@ -199,10 +203,10 @@ func (m *machine) nextAttempt(s *workflow.Step, a *workflowv1.ActiveStep) {
 	adm := m.gate.Admit(op.GetServer(), op.GetTool(), breaker, a.GetPath())
 	switch adm.Verdict {
 	case Busy:
-		m.waitForSlot(s, a.GetFallback())
+		m.waitForSlot(s)
 		return
 	case BreakerOpen:
-		if op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN {
+		if unknown(op) {
 			// The doubt outweighs the breaker: the operation waits for the breaker and keeps its key.
 			m.wait(a, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, adm.Until)
 			return
@@ -225,15 +229,30 @@ func (m *machine) wait(a *workflowv1.ActiveStep, status workflowv1.ActivityStatu
 func (m *machine) resend(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, incarnation string) {
 	next := clone(op)
 	next.Attempt++
-	next.Incarnation, next.IntentTime, next.Deadline = incarnation, m.at(m.now), m.attemptDeadline(s)
+	next.Incarnation, next.IntentTime, next.Deadline = incarnation, m.at(m.now), m.attemptDeadline(m.workOf(s, a))
 	next.WakeTime, next.Probe, next.EscalationId = nil, nil, ""
-	m.intend(&workflowv1.OperationIntended{Operation: next, StepPath: a.GetPath(), StepId: a.GetStepId(), Fallback: a.GetFallback()})
+	e := &workflowv1.OperationIntended{Operation: next, StepPath: a.GetPath(), StepId: a.GetStepId(), Fallback: a.GetFallback()}
+	switch op.GetPurpose() {
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
+		next.Deadline = m.after(callTimeout(m.policyOf(s, a, op)))
+	case workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP:
+		e.StepDeadline = m.stepDeadline(s)
+	}
+	m.intend(e)
 }
 
-// answered takes a tool's answer. An answer to an attempt that the run no longer waits for is late and changes nothing.
+// answered takes a tool's answer. One to an attempt that was given up as unknown settles the doubt; one to an attempt that the run no longer
+// waits for at all changes nothing.
 func (m *machine) answered(ev Answered) {
 	a, op := findOperation(m.run, ev.OperationID)
-	if op == nil || op.GetAttempt() != ev.Attempt || !inFlight(op) {
+	if op == nil || op.GetAttempt() != ev.Attempt {
+		return
+	}
+	if unknown(op) {
+		m.lateReceipt(a, op, ev)
+		return
+	}
+	if !inFlight(op) {
 		return
 	}
 	switch op.GetPurpose() {
@@ -249,7 +268,7 @@ func (m *machine) answered(ev Answered) {
 }
 
 func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return
 	}
@@ -258,10 +277,7 @@ func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 		m.attemptOver(s, a, op, p, failure{})
 		return
 	}
-	m.succeedStep(s, completion{
-		output: nullable(ev.Output), operation: op, generation: op.GetGeneration(), problem: fallbackProblem(a),
-		holds: op.GetEffect() > workflowv1.Effect_EFFECT_READ && a.GetFallback() == "",
-	})
+	m.succeedStep(s, completion{output: nullable(ev.Output), operation: op, problem: fallbackProblem(a)})
 }
 
 // fallbackProblem is the error that a fallback step answers.

@@ -1,37 +1,50 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"time"
 
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
-// compensationRecord resolves the undo of a step while everything it needs is at hand.
-func (m *machine) compensationRecord(s *workflow.Step, c completion) (*workflowv1.CompensationRecord, error) {
-	call := s.Compensate.Tool
+// compensationRecord resolves the undo of what a step's work did while everything it needs is at hand.
+func (m *machine) compensationRecord(s, work *workflow.Step, op *workflowv1.OpenOperation, output json.RawMessage) *workflowv1.CompensationRecord {
+	call := work.Compensate.Tool
 	scope := m.scope()
-	args := c.arguments
-	if args == nil && c.operation.GetArgumentsSequence() != 0 {
-		args = argumentsOf(m.event(c.operation.GetArgumentsSequence()))
+	scope.Original = &workflow.Original{Output: nullable(output)}
+	if op.GetArgumentsSequence() != 0 {
+		scope.Original.Arguments = argumentsOf(m.event(op.GetArgumentsSequence()))
 	}
-	scope.Original = &workflow.Original{Arguments: args, Output: nullable(c.output)}
-	resolved, err := call.Arguments.EvalJSON(scope)
-	if err != nil {
-		// The step has had its effect and its undo cannot be written down. To lose either would be worse than to ask a person later:
-		// the record keeps the original, and the undo fails with this message when its time comes.
-		resolved = nil
+	if op.GetOutputSequence() != 0 {
+		scope.Original.Output = nullable(outputOf(m.event(op.GetOutputSequence())))
 	}
 	rec := &workflowv1.CompensationRecord{
-		Scope: s.State.Scope, Server: call.Server, Tool: call.Tool, Arguments: inline(resolved), Effect: call.Effect,
-		Previous: m.run.GetUndo()[s.State.Scope].GetTop(), StepPath: s.Path, StepId: s.ID, IdempotencyArgument: call.IdempotencyArgument,
+		Scope: s.State.Scope, Server: call.Server, Tool: call.Tool, Effect: call.Effect, IdempotencyArgument: call.IdempotencyArgument,
+		Previous: m.run.GetUndo()[s.State.Scope].GetTop(), StepPath: operationPath(s, work), StepId: recordID(s, work),
 	}
-	if op := c.operation; op != nil {
-		rec.Operation = clone(m.fold.ledger(s.Path, op, m.run.GetSequence()))
+	// The step has had its effect. Where its undo cannot be written down, losing either would be worse than asking a person later: the record
+	// stays without arguments, and the undo fails when its time comes.
+	if resolved, err := call.Arguments.EvalJSON(scope); err == nil {
+		rec.Arguments = inline(resolved)
 	}
-	return rec, nil
+	if call.Key != nil {
+		key, err := call.Key.EvalString(scope)
+		if err != nil {
+			rec.Arguments = nil
+		}
+		rec.IdempotencyKey = key
+	}
+	if op != nil {
+		rec.Operation = &workflowv1.Operation{Id: op.GetId(), StepPath: s.Path}
+		if row := m.fold.Operations[op.GetId()]; row != nil {
+			rec.Operation = clone(row)
+		}
+		describe(rec.Operation, op, m.run.GetSequence())
+	}
+	return rec
 }
 
 // startCompensation begins to undo a scope. No operation of it is unsettled any more.
@@ -39,6 +52,7 @@ func (m *machine) startCompensation(scope, then string, outcome workflowv1.Outco
 	if m.err != nil {
 		return
 	}
+	m.leaveQueues()
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationStarted{CompensationStarted: &workflowv1.CompensationStarted{
 		Scope: scope, Then: then, Outcome: outcome, Problem: p,
 	}}})
@@ -56,18 +70,20 @@ func (m *machine) nextUndo() {
 		return
 	}
 	rec := m.event(top).GetStepCompleted().GetCompensation()
-	s, ok := m.def.Step(rec.GetStepId())
-	if m.err != nil || !ok {
+	s, ok := stepByRecord(m.def, rec.GetStepId())
+	if m.err != nil {
+		return
+	}
+	if !ok {
 		m.err = fmt.Errorf("engine: compensation record %d names step %q, which the definition does not have", top, rec.GetStepId())
 		return
 	}
 	if rec.GetArguments() == nil {
-		m.openUndo(rec, top, name)
-		m.undoGivenUp(s, activeByPath(m.run, rec.GetStepPath()), m.invalid(s, "compensate.arguments",
-			fmt.Errorf("they could not be resolved when the step completed")))
+		// It is given up with the next input, when the record before this one is at hand.
+		m.undoWaits(rec, top, name, Admission{Verdict: BreakerOpen, Until: m.now})
 		return
 	}
-	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), "", rec.GetStepPath())
+	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
 	if adm.Verdict != Granted {
 		m.undoWaits(rec, top, name, adm)
 		return
@@ -86,10 +102,15 @@ func (m *machine) newestUndo() (scope string, top uint64) {
 	return scope, top
 }
 
-func (m *machine) openUndo(rec *workflowv1.CompensationRecord, seq uint64, scope string) {
-	m.undoWaits(rec, seq, scope, Admission{Verdict: Busy})
+// undoBreaker is the breaker that an undo counts for; empty: the tool server's own.
+func undoBreaker(s *workflow.Step) string {
+	if s.Compensate != nil && s.Compensate.Tool != nil {
+		return s.Compensate.Tool.Breaker
+	}
+	return ""
 }
 
+// undoWaits parks an undo until it may go out.
 func (m *machine) undoWaits(rec *workflowv1.CompensationRecord, seq uint64, scope string, adm Admission) {
 	e := &workflowv1.StepWaiting{
 		StepPath: rec.GetStepPath(), StepId: rec.GetStepId(), Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT,
@@ -105,7 +126,7 @@ func (m *machine) intendUndo(s *workflow.Step, rec *workflowv1.CompensationRecor
 	id := fmt.Sprintf("%s/undo/%d", rec.GetStepPath(), seq)
 	op := &workflowv1.OpenOperation{
 		Id: id, Attempt: 1, ArgumentsSequence: seq, Incarnation: incarnation, Server: rec.GetServer(), Tool: rec.GetTool(), Effect: rec.GetEffect(),
-		IdempotencyKey: m.run.GetId() + "/" + id, IdempotencyArgument: rec.GetIdempotencyArgument(), IntentTime: m.at(m.now),
+		IdempotencyKey: cmp.Or(rec.GetIdempotencyKey(), m.run.GetId()+"/"+id), IdempotencyArgument: rec.GetIdempotencyArgument(), IntentTime: m.at(m.now),
 		Deadline: m.attemptDeadline(s), Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION, Generation: 1,
 		ArgumentsDigest: digest(rec.GetArguments().GetInline()),
 	}
@@ -120,7 +141,12 @@ func (m *machine) sendUndo(s *workflow.Step, a *workflowv1.ActiveStep) {
 	if m.err != nil {
 		return
 	}
-	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), "", a.GetPath())
+	if rec.GetArguments() == nil {
+		m.undoGivenUp(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, a.GetPath(),
+			"the arguments of the undo could not be resolved when the step completed", nil))
+		return
+	}
+	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), a.GetPath())
 	if adm.Verdict != Granted {
 		if adm.Verdict == Busy && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 			return
@@ -136,7 +162,7 @@ func (m *machine) sendUndo(s *workflow.Step, a *workflowv1.ActiveStep) {
 }
 
 func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return
 	}
@@ -149,12 +175,15 @@ func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 
 // undoOutcome records what is known of an undo and goes on.
 func (m *machine) undoOutcome(s *workflow.Step, a *workflowv1.ActiveStep, happened bool, output json.RawMessage) {
-	if !happened {
+	switch op := a.GetOperation(); {
+	case happened:
+		m.undoSettled(a, true, output, nil)
+		m.nextUndo()
+	case op.GetAttempt() < undoRetry(s).MaxAttempts:
 		m.sendUndo(s, a)
-		return
+	default:
+		m.undoGivenUp(s, a, op.GetProblem())
 	}
-	m.undoSettled(a, true, output, nil)
-	m.nextUndo()
 }
 
 func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.RawMessage, p *workflowv1.Problem) {
@@ -168,17 +197,17 @@ func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.Raw
 	}}})
 }
 
-// defaultUndoRetry serves an undo whose definition says nothing: giving up an undo early leaves someone's data half changed.
-var defaultUndoRetry = workflow.Retry{
-	MaxAttempts: 5, Initial: 500 * time.Millisecond, Max: 10 * time.Second, Coefficient: 2, Jitter: workflowv1.Jitter_JITTER_FULL, HonorRetryAfter: true,
+// undoRetry is the retry of an undo; without one in the definition it is tried once.
+func undoRetry(s *workflow.Step) *workflow.Retry {
+	if s.Compensate != nil && s.Compensate.Retry != nil {
+		return s.Compensate.Retry
+	}
+	return &workflow.Retry{MaxAttempts: 1}
 }
 
 // undoFailed tries an undo again, or gives it into a person's hands.
 func (m *machine) undoFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
-	r := &defaultUndoRetry
-	if s.Compensate != nil && s.Compensate.Retry != nil {
-		r = s.Compensate.Retry
-	}
+	r := undoRetry(s)
 	e := &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED, Problem: p, Jitter: m.in.Jitter,
 	}
@@ -199,13 +228,16 @@ func (m *machine) undoGivenUp(s *workflow.Step, a *workflowv1.ActiveStep, p *wor
 	stop := m.def.Proto.GetCompensation().GetOnFailure() == workflowv1.OnCompensationFailure_ON_COMPENSATION_FAILURE_ESCALATE_AND_STOP
 	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
 	q := question{
-		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, step: s, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
 		decisions: []string{DecisionDoneByHand, DecisionGiveUp}, subject: rec.GetArguments().GetInline(),
 		text:     fmt.Sprintf("The undo of step %s by %s/%s failed. %d more steps are to be undone.", a.GetStepId(), rec.GetServer(), rec.GetTool(), m.undoLeft()),
 		evidence: &workflowv1.Evidence{Code: "undo-failed", Problem: p, OperationId: a.GetOperation().GetId(), ArgumentsSequence: a.GetUndoSequence()},
 	}
 	if stop {
-		q.path, q.decisions = a.GetPath(), []string{DecisionRetry, DecisionDoneByHand, DecisionGiveUp}
+		q.path = a.GetPath()
+		if rec.GetArguments() != nil {
+			q.decisions = append([]string{DecisionRetry}, q.decisions...)
+		}
 		m.openEscalation(q)
 		return
 	}
@@ -228,21 +260,15 @@ func (m *machine) undoLeft() uint32 {
 // finishCompensation goes to the state that was named, or ends the run.
 func (m *machine) finishCompensation() {
 	comp := m.run.GetCompensation()
-	then, outcome, failed := comp.GetThen(), comp.GetOutcome(), comp.GetFailed()
-	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationFinished{CompensationFinished: &workflowv1.CompensationFinished{Failed: failed}}})
-	if m.err != nil {
-		return
-	}
-	if then != "" && !m.ending() {
-		m.enterState(m.def.States[then], &workflowv1.StateEntered{})
-		return
-	}
-	if then != "" {
+	scope, then, outcome := comp.GetScope(), comp.GetThen(), comp.GetOutcome()
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationFinished{CompensationFinished: &workflowv1.CompensationFinished{Failed: comp.GetFailed()}}})
+	switch {
+	case m.err != nil:
+	case m.ending() && (then != "" || scope != ""):
 		// A cancel or the deadline came while the scope was undone: what lies outside of it is undone too.
-		return
+	case then != "":
+		m.enterState(m.def.States[then], &workflowv1.StateEntered{})
+	default:
+		m.end(outcome, nil, m.run.GetProblem())
 	}
-	if failed > 0 {
-		outcome = workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
-	}
-	m.end(outcome, nil, m.run.GetProblem())
 }

@@ -19,8 +19,8 @@ const (
 	// probePause and maxProbePause bound the wait between probes that failed.
 	probePause    = 200 * time.Millisecond
 	maxProbePause = 15 * time.Second
-	// slotPause is the wait for a slot of a probe or of an agent's call that is tried again.
-	slotPause = 50 * time.Millisecond
+	// slotPause is how long a probe, or an agent's call that is tried again, waits for SlotFree before it asks for its slot by itself.
+	slotPause = 5 * time.Second
 )
 
 // unanswered takes the news that an attempt has no answer.
@@ -34,7 +34,7 @@ func (m *machine) unanswered(ev Unanswered) {
 		m.probeUnanswered(a, op, p)
 		return
 	}
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {
 		return
 	}
@@ -46,7 +46,7 @@ func (m *machine) unanswered(ev Unanswered) {
 		m.outcomeUnknown(s, a, op, p, ev.ServerEnded)
 		return
 	}
-	f := failure{unknown: ev.Unknown, retryAfter: ev.RetryAfter, noBudget: ev.NoRetryBudget}
+	f := failure{unknown: ev.Unknown, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget}
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
 		m.callUnanswered(s, a, op, p, f)
@@ -120,11 +120,7 @@ func (m *machine) askAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workf
 	}
 	adm := m.gate.Admit(pol.Reconcile.Server, pol.Reconcile.Tool, "", a.GetPath())
 	if adm.Verdict != Granted {
-		wake := m.now.Add(slotPause)
-		if adm.Verdict == BreakerOpen {
-			wake = adm.Until
-		}
-		m.probeLater(a, op, wake, op.GetProblem())
+		m.operationWaits(a, op, adm)
 		return
 	}
 	args, err := pol.Reconcile.Arguments.EvalJSON(m.probeScope(op))
@@ -149,12 +145,44 @@ func (m *machine) probeScope(op *workflowv1.OpenOperation) *workflow.Scope {
 	return scope
 }
 
-// probeLater waits before the probe is asked (again).
-func (m *machine) probeLater(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, wake time.Time, p *workflowv1.Problem) {
+// probeLater waits before the probe is asked again.
+func (m *machine) probeLater(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, wake time.Time) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
-		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN,
-		Problem: p, WakeTime: m.at(wake), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: op.GetStatus(), Problem: op.GetProblem(),
+		WakeTime: m.at(wake), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
 	}}})
+}
+
+// operationWaits parks a probe, or an agent's call that is tried again, until it may go out.
+func (m *machine) operationWaits(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, adm Admission) {
+	e := &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: op.GetStatus(), Problem: op.GetProblem(),
+		WakeTime: m.after(slotPause), WaitsForSlot: true,
+	}
+	if adm.Verdict == BreakerOpen {
+		e.WakeTime, e.WaitsForSlot = m.at(adm.Until), false
+	}
+	if op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
+		e.Next = workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
+}
+
+// lateReceipt settles the doubt about an attempt by its own answer, which came after it was given up as unknown. A tool that refused did
+// nothing.
+func (m *machine) lateReceipt(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
+	s, ok := stepByRecord(m.def, a.GetStepId())
+	if !ok || !unsettled(op) {
+		return
+	}
+	id := op.GetEscalationId()
+	m.closeDecisions("settled", func(p *workflowv1.PendingDecision) bool { return p.GetEscalationId() == id })
+	if ev.IsError && op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
+		m.settled(a, op, workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT, false, nil, "")
+		m.reply(Reply{OperationID: op.GetId(), Output: nullable(ev.Output), IsError: true})
+		return
+	}
+	m.settle(s, a, op, workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT, !ev.IsError, ev.Output, "")
 }
 
 // probeUnanswered waits and asks again: a probe is a READ.
@@ -173,7 +201,7 @@ func probeBackoff(probes uint32, jitter float64) time.Duration {
 
 // probeAnswered settles the doubt, if the probe can tell.
 func (m *machine) probeAnswered(a *workflowv1.ActiveStep, probe *workflowv1.OpenOperation, ev Answered) {
-	s, ok := m.def.Step(a.GetStepId())
+	s, ok := stepByRecord(m.def, a.GetStepId())
 	subject := openByID(a, probe.GetSubjectOperation())
 	if !ok || subject == nil {
 		return
@@ -193,12 +221,12 @@ func (m *machine) probeAnswered(a *workflowv1.ActiveStep, probe *workflowv1.Open
 	subject = openByID(a, subject.GetId())
 	switch {
 	case !told:
-		m.probeLater(a, subject, m.now.Add(probeBackoff(subject.GetProbes(), m.in.Jitter)), subject.GetProblem())
+		m.probeLater(a, subject, m.now.Add(probeBackoff(subject.GetProbes(), m.in.Jitter)))
 	case happened:
 		m.settle(s, a, subject, workflowv1.Settlement_SETTLEMENT_PROBED, true, ev.Output, "")
 	case m.now.Before(subject.GetSettleTime().AsTime()):
 		// The attempt can still land: "did not" counts only once it cannot.
-		m.probeLater(a, subject, subject.GetSettleTime().AsTime(), subject.GetProblem())
+		m.probeLater(a, subject, subject.GetSettleTime().AsTime())
 	default:
 		m.settle(s, a, subject, workflowv1.Settlement_SETTLEMENT_PROBED, false, nil, "")
 	}
@@ -214,25 +242,27 @@ func (m *machine) happened(s *workflow.Step, a *workflowv1.ActiveStep, subject *
 	return ok, err == nil
 }
 
-// settle ends the doubt about an operation and goes on with what is now known.
-func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
-	purpose := op.GetPurpose()
+// settled records that the doubt about an operation is over.
+func (m *machine) settled(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_OutcomeSettled{OutcomeSettled: &workflowv1.OutcomeSettled{
 		StepPath: a.GetPath(), OperationId: op.GetId(), By: by, Happened: happened, Output: inline(output), DecidedBy: who,
 	}}})
+}
+
+// settle ends the doubt about an operation and goes on with what is now known.
+func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
+	m.settled(a, op, by, happened, output, who)
 	if m.err != nil {
 		return
 	}
-	switch purpose {
+	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
 		m.callSettled(s, a, op, happened, output)
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
 		m.undoOutcome(s, activeByPath(m.run, a.GetPath()), happened, output)
 	default:
 		if happened {
-			m.succeedStep(s, completion{
-				output: nullable(output), operation: op, generation: op.GetGeneration(), holds: a.GetFallback() == "",
-			})
+			m.succeedStep(s, completion{output: nullable(output), operation: op, problem: fallbackProblem(a)})
 			return
 		}
 		m.tryAnew(s, activeByPath(m.run, a.GetPath()), op.GetProblem())
@@ -243,7 +273,7 @@ func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflo
 // at least once where they have none, because finding out is not trying.
 func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
 	if m.ending() {
-		m.giveUp(s, p, failure{})
+		m.giveUp(s, p)
 		return
 	}
 	c := m.pick(s, a, p, failure{})
@@ -252,7 +282,7 @@ func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflo
 		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
 			StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, WakeTime: m.at(c.wake), Handler: c.path, Problem: p,
 		}}})
-	case a.GetOperation().GetGeneration()-m.run.GetSteps()[s.ID].GetGeneration() <= 1:
+	case a.GetOperation().GetGeneration() <= m.run.GetSteps()[s.ID].GetGeneration()+1:
 		m.again(a)
 	default:
 		if m.act(s, c, p, failure{}) {
@@ -268,22 +298,26 @@ func (m *machine) askPersonAbout(s *workflow.Step, a *workflowv1.ActiveStep, op 
 	}
 	p := problem(errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, a.GetPath(),
 		fmt.Sprintf("nobody knows whether %s/%s had its effect: %s", op.GetServer(), op.GetTool(), op.GetProblem().GetMessage()), nil)
+	code := "unknown-outcome"
+	decisions := []string{DecisionHappened, DecisionDidNotHappen}
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
-		if c := m.pick(s, a, p, failure{}); c.handler != nil {
-			if m.act(s, c, p, failure{}) {
-				m.goOn(s)
+		if c := m.pick(s, a, p, failure{}); c.handler != nil && !m.ending() {
+			if esc := c.handler.Action.Escalate; esc == nil || esc.To != "" || esc.Continue {
+				if m.act(s, c, p, failure{}) {
+					m.goOn(s)
+				}
+				return
 			}
-			return
+			code = c.handler.Action.Escalate.Code // in place: the doubt itself is what is asked about
+		}
+		if work := m.workOf(s, a); work.Compensate != nil && work.Compensate.Tool != nil {
+			decisions = append(decisions, DecisionUndo)
 		}
 	}
-	decisions := []string{DecisionHappened, DecisionDidNotHappen}
-	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP && s.Compensate != nil && s.Compensate.Tool != nil {
-		decisions = append(decisions, DecisionUndo)
-	}
 	m.openEscalation(question{
-		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME, step: s, path: a.GetPath(), operation: op.GetId(), code: "unknown-outcome", decisions: decisions,
-		text: fmt.Sprintf("Did %s/%s happen? The call was sent and its answer was lost.", op.GetServer(), op.GetTool()),
-		evidence: &workflowv1.Evidence{Code: "unknown-outcome", Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()},
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME, path: a.GetPath(), operation: op.GetId(), code: code, decisions: decisions,
+		text:     fmt.Sprintf("Did %s/%s happen? The call was sent and its answer was lost.", op.GetServer(), op.GetTool()),
+		evidence: &workflowv1.Evidence{Code: code, Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()},
 		subject:  argumentsOf(m.event(op.GetArgumentsSequence())),
 	})
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL && m.err == nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -93,7 +95,7 @@ func (m *machine) stepValue(id string) (workflow.StepValue, bool) {
 		return workflow.StepValue{}, false
 	}
 	v := workflow.StepValue{Status: statusNames[rec.GetStatus()], Error: errorInfo(rec.GetProblem(), 0)}
-	if rec.GetOutputSequence() != 0 {
+	if _, read := slices.BinarySearch(m.def.Reads, id); read && rec.GetOutputSequence() != 0 {
 		v.Output = outputOf(m.event(rec.GetOutputSequence()))
 	}
 	return v, true
@@ -114,8 +116,9 @@ const (
 // problem makes an error of a step, cut to the size that histories bear.
 func problem(t errorsv1.ErrorType, path, message string, detail json.RawMessage) *workflowv1.Problem {
 	if len(message) > maxProblemMessage {
-		message = string(bytes.ToValidUTF8([]byte(message[:maxProblemMessage]), nil)) + "…"
+		message = message[:maxProblemMessage] + "…"
 	}
+	message = strings.ToValidUTF8(message, "") // a tool's words may hold anything, a history only text
 	if len(detail) > maxProblemDetail {
 		detail = nil
 	}

@@ -1025,7 +1025,9 @@ type AttemptFailed struct {
 	// Earliest time of a retry that the tool server asked for. Unset: it asked for none.
 	RetryAfter *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	// Jitter that went into wake_time, from 0 up to 1.
-	Jitter        float64 `protobuf:"fixed64,11,opt,name=jitter,proto3" json:"jitter,omitempty"`
+	Jitter float64 `protobuf:"fixed64,11,opt,name=jitter,proto3" json:"jitter,omitempty"`
+	// Whether a slot is waited for; wake_time is then when it is asked for again by itself.
+	WaitsForSlot  bool `protobuf:"varint,12,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1137,7 +1139,15 @@ func (x *AttemptFailed) GetJitter() float64 {
 	return 0
 }
 
-// OperationSucceeded records the output of an operation that is not itself a step's result.
+func (x *AttemptFailed) GetWaitsForSlot() bool {
+	if x != nil {
+		return x.WaitsForSlot
+	}
+	return false
+}
+
+// OperationSucceeded records the output of an operation that is not itself a step's result: an agent's call, a probe, or a step's own
+// operation whose output does not fit the step's schema.
 type OperationSucceeded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Step, as state/step.
@@ -1261,16 +1271,18 @@ type CompensationRecord struct {
 	Effect Effect `protobuf:"varint,5,opt,name=effect,proto3,enum=signalbox.workflow.v1.Effect" json:"effect,omitempty"`
 	// Record before this one in its scope. 0: none.
 	Previous uint64 `protobuf:"varint,6,opt,name=previous,proto3" json:"previous,omitempty"`
-	// Step that is undone, as state/step.
+	// Step that is undone, as state/step; a fallback's as state/step~fallback.
 	StepPath string `protobuf:"bytes,7,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
-	// Step id.
+	// Step id; a fallback's as step~fallback.
 	StepId string `protobuf:"bytes,8,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
 	// Ledger entry that is undone, as it stood when the step completed. Unset: the step is no single operation.
 	Operation *Operation `protobuf:"bytes,9,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Tool argument of the undo that carries the key. Empty: none.
 	IdempotencyArgument string `protobuf:"bytes,10,opt,name=idempotency_argument,json=idempotencyArgument,proto3" json:"idempotency_argument,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Idempotency key of the undo, where the definition gives one. Empty: one made of the undo's identity.
+	IdempotencyKey string `protobuf:"bytes,11,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CompensationRecord) Reset() {
@@ -1373,6 +1385,13 @@ func (x *CompensationRecord) GetIdempotencyArgument() string {
 	return ""
 }
 
+func (x *CompensationRecord) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
 // EmittedEvent is a CloudEvent that the commit publishes through the outbox.
 type EmittedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1455,20 +1474,20 @@ func (x *EmittedEvent) GetData() *Payload {
 	return nil
 }
 
-// StepCompleted gives a step its result.
+// StepCompleted gives a step its result, or leaves one that failed although its operation had, or may have had, its effect.
 type StepCompleted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Step, as state/step.
 	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
 	// Step id.
 	StepId string `protobuf:"bytes,2,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
-	// How it ended: SUCCEEDED or SKIPPED.
+	// How it ended: SUCCEEDED, SKIPPED, or FAILED when its effect stands or may stand nevertheless.
 	Status StepStatus `protobuf:"varint,3,opt,name=status,proto3,enum=signalbox.workflow.v1.StepStatus" json:"status,omitempty"`
 	// Its output. Unset: null.
 	Output *Payload `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"`
-	// Operation that gave it. Empty: none did.
+	// Operation that gave it, or whose effect stands or may stand. Empty: none.
 	OperationId string `protobuf:"bytes,5,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
-	// Attempt that gave it.
+	// Attempt of that operation.
 	Attempt uint32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How to undo it. Unset: it cannot be undone, or needs none.
 	Compensation *CompensationRecord `protobuf:"bytes,7,opt,name=compensation,proto3" json:"compensation,omitempty"`
@@ -1483,7 +1502,9 @@ type StepCompleted struct {
 	// Whether a success above READ now stands.
 	HoldsEffect bool `protobuf:"varint,12,opt,name=holds_effect,json=holdsEffect,proto3" json:"holds_effect,omitempty"`
 	// Whether the run is limited by having given this step up.
-	LimitsRun     bool `protobuf:"varint,13,opt,name=limits_run,json=limitsRun,proto3" json:"limits_run,omitempty"`
+	LimitsRun bool `protobuf:"varint,13,opt,name=limits_run,json=limitsRun,proto3" json:"limits_run,omitempty"`
+	// Record that the effect belongs to: "step~fallback" when a fallback's step ran. Empty: the step's own.
+	EffectStepId  string `protobuf:"bytes,14,opt,name=effect_step_id,json=effectStepId,proto3" json:"effect_step_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1607,6 +1628,13 @@ func (x *StepCompleted) GetLimitsRun() bool {
 		return x.LimitsRun
 	}
 	return false
+}
+
+func (x *StepCompleted) GetEffectStepId() string {
+	if x != nil {
+		return x.EffectStepId
+	}
+	return ""
 }
 
 // StepWaiting parks a step.
@@ -3219,7 +3247,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x1a\n" +
 	"\bfallback\x18\t \x01(\tR\bfallback\x12\x1a\n" +
 	"\bdiverged\x18\n" +
-	" \x01(\bR\bdiverged\"\x83\x04\n" +
+	" \x01(\bR\bdiverged\"\xa9\x04\n" +
 	"\rAttemptFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -3234,7 +3262,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\vretry_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"retryAfter\x12\x16\n" +
-	"\x06jitter\x18\v \x01(\x01R\x06jitter\"\xfe\x02\n" +
+	"\x06jitter\x18\v \x01(\x01R\x06jitter\x12$\n" +
+	"\x0ewaits_for_slot\x18\f \x01(\bR\fwaitsForSlot\"\xfe\x02\n" +
 	"\x12OperationSucceeded\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -3243,7 +3272,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\toperation\x18\x05 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12<\n" +
 	"\targuments\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\targuments\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
-	"\bdiverged\x18\b \x01(\bR\bdiverged\"\x90\x03\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xb9\x03\n" +
 	"\x12CompensationRecord\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -3255,13 +3284,14 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\astep_id\x18\b \x01(\tR\x06stepId\x12>\n" +
 	"\toperation\x18\t \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x121\n" +
 	"\x14idempotency_argument\x18\n" +
-	" \x01(\tR\x13idempotencyArgument\"\x98\x01\n" +
+	" \x01(\tR\x13idempotencyArgument\x12'\n" +
+	"\x0fidempotency_key\x18\v \x01(\tR\x0eidempotencyKey\"\x98\x01\n" +
 	"\fEmittedEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x04 \x01(\tR\asubject\x122\n" +
-	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xc4\x04\n" +
+	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xea\x04\n" +
 	"\rStepCompleted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x129\n" +
@@ -3279,7 +3309,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"generation\x12!\n" +
 	"\fholds_effect\x18\f \x01(\bR\vholdsEffect\x12\x1d\n" +
 	"\n" +
-	"limits_run\x18\r \x01(\bR\tlimitsRun\"\xd5\x03\n" +
+	"limits_run\x18\r \x01(\bR\tlimitsRun\x12$\n" +
+	"\x0eeffect_step_id\x18\x0e \x01(\tR\feffectStepId\"\xd5\x03\n" +
 	"\vStepWaiting\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12=\n" +

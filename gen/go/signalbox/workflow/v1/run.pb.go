@@ -517,7 +517,7 @@ type Run struct {
 	StateDeadline *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=state_deadline,json=stateDeadline,proto3" json:"state_deadline,omitempty"`
 	// How often each state was entered.
 	Visits map[string]uint32 `protobuf:"bytes,16,rep,name=visits,proto3" json:"visits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// The last result of each step that has one, by step id.
+	// The last result of each step that has one, by step id; effects of fallbacks by "step~fallback".
 	Steps map[string]*StepRecord `protobuf:"bytes,17,rep,name=steps,proto3" json:"steps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Steps that are open now, in order of their start.
 	Active []*ActiveStep `protobuf:"bytes,18,rep,name=active,proto3" json:"active,omitempty"`
@@ -1016,7 +1016,8 @@ func (x *RunCounters) GetEscalations() uint64 {
 	return 0
 }
 
-// StepRecord is the last result of a step.
+// StepRecord is the last result of a step. The effects of a fallback's step have a record of their own, under the ids of the step and of the
+// fallback's step, joined by "~".
 type StepRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How the last visit ended.
@@ -1032,9 +1033,12 @@ type StepRecord struct {
 	// SHA-256 of the arguments of that success. Set only with holds_effect.
 	ArgumentsDigest []byte `protobuf:"bytes,6,opt,name=arguments_digest,json=argumentsDigest,proto3" json:"arguments_digest,omitempty"`
 	// The error of a failed or skipped visit. Unset: none.
-	Problem       *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Problem *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Sequence of the event that holds the output of that success. 0 with holds_effect: the output is unknown or of no use, so that
+	// entering the step again raises already-done.
+	EffectSequence uint64 `protobuf:"varint,8,opt,name=effect_sequence,json=effectSequence,proto3" json:"effect_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StepRecord) Reset() {
@@ -1116,6 +1120,13 @@ func (x *StepRecord) GetProblem() *Problem {
 	return nil
 }
 
+func (x *StepRecord) GetEffectSequence() uint64 {
+	if x != nil {
+		return x.EffectSequence
+	}
+	return 0
+}
+
 // ActiveStep is a step that has started and not ended.
 type ActiveStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1144,7 +1155,9 @@ type ActiveStep struct {
 	// Set when this activity undoes a step instead of doing it: sequence of the compensation record.
 	UndoSequence uint64 `protobuf:"varint,12,opt,name=undo_sequence,json=undoSequence,proto3" json:"undo_sequence,omitempty"`
 	// Handler whose fallback step runs in place of the step, by its path. Empty: the step itself runs.
-	Fallback      string `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Fallback string `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Generation of the newest operation or task of this visit. 0: there was none.
+	Generation    uint32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1270,6 +1283,13 @@ func (x *ActiveStep) GetFallback() string {
 	return ""
 }
 
+func (x *ActiveStep) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // OpenOperation is an operation whose attempt may be on its way.
 type OpenOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1322,7 +1342,11 @@ type OpenOperation struct {
 	// Order of an agent's identical calls, counted from 1.
 	Ordinal uint32 `protobuf:"varint,24,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
 	// Idempotency key that the agent itself gave. Empty: none.
-	ClientKey     string `protobuf:"bytes,25,opt,name=client_key,json=clientKey,proto3" json:"client_key,omitempty"`
+	ClientKey string `protobuf:"bytes,25,opt,name=client_key,json=clientKey,proto3" json:"client_key,omitempty"`
+	// Sequence of the event that holds the output of a step's operation that had its effect before the step has a result. 0: it had not.
+	OutputSequence uint64 `protobuf:"varint,26,opt,name=output_sequence,json=outputSequence,proto3" json:"output_sequence,omitempty"`
+	// Whether it, or the probe about it, waits for a slot; wake_time is then when it asks again by itself.
+	WaitsForSlot  bool `protobuf:"varint,27,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1530,6 +1554,20 @@ func (x *OpenOperation) GetClientKey() string {
 		return x.ClientKey
 	}
 	return ""
+}
+
+func (x *OpenOperation) GetOutputSequence() uint64 {
+	if x != nil {
+		return x.OutputSequence
+	}
+	return 0
+}
+
+func (x *OpenOperation) GetWaitsForSlot() bool {
+	if x != nil {
+		return x.WaitsForSlot
+	}
+	return false
 }
 
 // TaskProgress is how far an agent task has come.
@@ -2350,7 +2388,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vcompensated\x18\b \x01(\x04R\vcompensated\x12/\n" +
 	"\x13compensation_failed\x18\t \x01(\x04R\x12compensationFailed\x12 \n" +
 	"\vescalations\x18\n" +
-	" \x01(\x04R\vescalations\"\xc1\x02\n" +
+	" \x01(\x04R\vescalations\"\xea\x02\n" +
 	"\n" +
 	"StepRecord\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.signalbox.workflow.v1.StepStatusR\x06status\x12'\n" +
@@ -2361,7 +2399,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\fholds_effect\x18\x04 \x01(\bR\vholdsEffect\x12'\n" +
 	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12)\n" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
-	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xdf\x05\n" +
+	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
+	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\"\xff\x05\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -2377,10 +2416,13 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	" \x01(\v2#.signalbox.workflow.v1.TaskProgressR\x04task\x12#\n" +
 	"\rescalation_id\x18\v \x01(\tR\fescalationId\x12#\n" +
 	"\rundo_sequence\x18\f \x01(\x04R\fundoSequence\x12\x1a\n" +
-	"\bfallback\x18\r \x01(\tR\bfallback\x1aB\n" +
+	"\bfallback\x18\r \x01(\tR\bfallback\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x0e \x01(\rR\n" +
+	"generation\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xb1\b\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x80\t\n" +
 	"\rOpenOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12-\n" +
@@ -2412,7 +2454,9 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x11subject_operation\x18\x17 \x01(\tR\x10subjectOperation\x12\x18\n" +
 	"\aordinal\x18\x18 \x01(\rR\aordinal\x12\x1d\n" +
 	"\n" +
-	"client_key\x18\x19 \x01(\tR\tclientKey\"\xf3\x02\n" +
+	"client_key\x18\x19 \x01(\tR\tclientKey\x12'\n" +
+	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
+	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\"\xf3\x02\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
