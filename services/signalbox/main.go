@@ -1,6 +1,8 @@
 // Signalbox is the one binary of the suite: it runs the services, all in one process or some, and is the command line that speaks to them.
 package main
 
+//go:generate go run . commands ../../docs/commands.md
+
 import (
 	"context"
 	"io"
@@ -11,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signalbox-dev/signalbox/pkg/clock"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/command"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/serving"
+	"github.com/signalbox-dev/signalbox/services/signalbox/command"
+	"github.com/signalbox-dev/signalbox/services/signalbox/serving"
 )
 
 func main() {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"path/filepath"
 
 	"google.golang.org/grpc"
@@ -15,7 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/services/lock"
 	"github.com/signalbox-dev/signalbox/services/recovery"
 	"github.com/signalbox-dev/signalbox/services/scheduler"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/serving"
+	"github.com/signalbox-dev/signalbox/services/signalbox/serving"
 	"github.com/signalbox-dev/signalbox/services/state"
 )
 
@@ -159,7 +159,7 @@ type service interface {
 func offered(app *boot.App, name string, s service, running boot.Running) (boot.Running, error) {
 	registrar, err := app.Registrar(name)
 	if err != nil {
-		return boot.Running{}, fmt.Errorf("%w, and it was closed: %v", err, s.Close())
+		return boot.Running{}, errors.Join(err, s.Close())
 	}
 	s.Register(registrar)
 	running.Stop = func(context.Context) error { return s.Close() }

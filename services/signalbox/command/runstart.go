@@ -70,6 +70,7 @@ func (a *App) start(ctx context.Context, s *suite, request *schedulerv1.StartRun
 		}
 		return err
 	}
+	s.met = true
 	started := "started"
 	if !response.GetStarted() {
 		started = "was started before by this request id"

@@ -10,7 +10,7 @@ import (
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) workflowCommand() *cobra.Command {

@@ -12,7 +12,7 @@ import (
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 	"github.com/signalbox-dev/signalbox/pkg/nearest"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) escalationCommand() *cobra.Command {

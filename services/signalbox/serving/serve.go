@@ -13,8 +13,8 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/boot/config"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 	"github.com/signalbox-dev/signalbox/pkg/nearest"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/command"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/datafolder"
+	"github.com/signalbox-dev/signalbox/services/signalbox/command"
+	"github.com/signalbox-dev/signalbox/services/signalbox/datafolder"
 )
 
 // Table is the dependency table of the whole suite.

@@ -12,7 +12,7 @@ import (
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 // tokenVariable holds the secret of a claim, which does not belong on a command line.

@@ -11,7 +11,7 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 	"github.com/signalbox-dev/signalbox/pkg/nearest"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) runOperations(s *suite) *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func TestNameDropsThePrefixAndKeepsUnknownNumbers(t *testing.T) {

@@ -68,8 +68,6 @@ func greet(version string, cfg config.Config, services []string, keepsData bool,
 	if keepsData {
 		g.DataDir = cfg.DataDir
 	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Servers)) {
-		g.Tools = append(g.Tools, name)
-	}
+	g.Tools = slices.Sorted(maps.Keys(cfg.Servers))
 	return g
 }

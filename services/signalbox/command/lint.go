@@ -15,7 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 // lintPatience is how long the linter waits for a suite that it can do without.

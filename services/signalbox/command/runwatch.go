@@ -14,7 +14,7 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) runWatch(s *suite) *cobra.Command {
@@ -61,14 +61,11 @@ func (a *App) watchRun(ctx context.Context, s *suite, runID string, from uint64,
 	watch := &watch{app: a, suite: s, narrator: render.NewNarrator(), contact: newContact(a, s), next: from}
 	for {
 		err := watch.follow(ctx, runID)
-		if ctx.Err() != nil {
-			return patienceOver(ctx, runID, patience)
-		}
 		if watch.ended() {
 			return watch.epilogue()
 		}
 		if err = watch.contact.lost(ctx, err); err != nil {
-			return err
+			return gaveUp(ctx, runID, patience, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) lockCommand() *cobra.Command {

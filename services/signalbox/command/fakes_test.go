@@ -26,7 +26,7 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/authn"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/rpcserver"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/command"
+	"github.com/signalbox-dev/signalbox/services/signalbox/command"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,8 +71,10 @@ func startSuite(t *testing.T, key string) *fakeSuite {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = server.Stop(ctx)
-		<-served
+		_ = server.Stop(ctx) // a call that still waits is cut off
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 	return f
 }

@@ -9,7 +9,7 @@ import (
 	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func lostRefund() *escalationv1.Envelope {

@@ -11,7 +11,7 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/datafolder"
+	"github.com/signalbox-dev/signalbox/services/signalbox/datafolder"
 )
 
 var holder = datafolder.Holder{Command: "signalbox up", Address: "127.0.0.1:7411", Since: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}

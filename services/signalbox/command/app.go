@@ -107,7 +107,7 @@ func (a *App) Tree() *cobra.Command {
 	hang(root, "Run services:", a.Servers...)
 	hang(root, "Speak to them:", a.workflowCommand(), a.runCommand(), a.taskCommand(), a.escalationCommand(), a.lockCommand(),
 		a.breakerCommand(), a.toolCommand())
-	hang(root, "Other commands:", a.configCommand(), a.versionCommand())
+	hang(root, "Other commands:", a.configCommand(), a.versionCommand(), referenceCommand())
 	root.SetHelpCommandGroupID("Other commands:")
 	root.SetCompletionCommandGroupID("Other commands:")
 	return root

@@ -10,7 +10,7 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/command"
+	"github.com/signalbox-dev/signalbox/services/signalbox/command"
 )
 
 func TestUnknownCommandsNameTheNearMatch(t *testing.T) {

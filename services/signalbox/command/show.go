@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 // table prints an answer of the suite: the message for programs, rows for people.

@@ -72,7 +72,7 @@ func take(dir, part string, holder Holder) (*os.File, error) {
 	if err != nil {
 		return nil, errs.Invalid("data_dir", "the folder cannot be written: %v", err)
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor fits
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, errors.Join(inUse(dir, file), file.Close())
 	}

@@ -8,7 +8,7 @@ import (
 
 	recoveryv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/recovery/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) breakerCommand() *cobra.Command {

@@ -13,7 +13,7 @@ import (
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) runCommand() *cobra.Command {
@@ -259,12 +259,9 @@ func (a *App) waitRun(ctx context.Context, s *suite, runID string, patience time
 		call, stop := context.WithTimeout(ctx, longPoll+s.flags.timeout)
 		response, err := s.control().WaitRun(call, request)
 		stop()
-		if ctx.Err() != nil {
-			return patienceOver(ctx, runID, patience)
-		}
 		if err != nil {
 			if err = contact.lost(ctx, err); err != nil {
-				return err
+				return gaveUp(ctx, runID, patience, err)
 			}
 			continue
 		}
@@ -288,8 +285,11 @@ func (a *App) withPatience(ctx context.Context, patience time.Duration) (context
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
-// patienceOver tells the end of the time to wait from an interruption.
-func patienceOver(ctx context.Context, runID string, patience time.Duration) error {
+// gaveUp returns why a command stops following a run: the error, unless the time to wait is over or somebody interrupted.
+func gaveUp(ctx context.Context, runID string, patience time.Duration, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
 	if errors.Is(context.Cause(ctx), errPatience) {
 		return cli.WithExit(cli.ExitTimeout, fmt.Errorf("run %s has not ended within %v and goes on; `signalbox run why %s` says what it waits for", runID, patience, runID))
 	}

@@ -22,7 +22,6 @@ const (
 type contact struct {
 	app   *App
 	suite *suite
-	ever  bool // somebody has answered
 	since time.Time
 	pause time.Duration
 }
@@ -34,13 +33,13 @@ func (c *contact) made() {
 	if c.pause > 0 {
 		c.app.output.Note("%s answers again", c.suite.address)
 	}
-	c.ever, c.pause = true, 0
+	c.suite.met, c.pause = true, 0
 }
 
 // lost waits a little and returns nil when the call is worth making again, else the error to end with. A suite that has never
 // answered is not waited for.
 func (c *contact) lost(ctx context.Context, err error) error {
-	if errs.CodeOf(err) != codes.Unavailable || !c.ever {
+	if errs.CodeOf(err) != codes.Unavailable || !c.suite.met {
 		return err
 	}
 	now := c.app.Clock.Now()
@@ -51,9 +50,7 @@ func (c *contact) lost(ctx context.Context, err error) error {
 	if now.Sub(c.since) > forbearance {
 		return err
 	}
-	if clock.Sleep(ctx, c.app.Clock, c.pause) != nil {
-		return nil // the caller sees that its context has ended
-	}
-	c.pause = min(2*c.pause, lastPause)
-	return nil
+	pause := c.pause
+	c.pause = min(2*pause, lastPause)
+	return clock.Sleep(ctx, c.app.Clock, pause)
 }

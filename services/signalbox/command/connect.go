@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -36,14 +37,15 @@ type clientFlags struct {
 	timeout                                 time.Duration
 }
 
-// bind adds the flags to a group of commands.
-func (f *clientFlags) bind(cmd *cobra.Command) {
-	flags := cmd.PersistentFlags()
+// set returns the flags.
+func (f *clientFlags) set() *pflag.FlagSet {
+	flags := pflag.NewFlagSet("client", pflag.ContinueOnError)
 	flags.StringVar(&f.address, "address", "", "gRPC `address` of the suite (default: "+addressVariable+", else the configuration's, else 127.0.0.1:7411)")
 	flags.StringVar(&f.namespace, "namespace", "", "namespace (default: "+namespaceVariable+", else \"default\")")
 	flags.StringVar(&f.keyFile, "api-key-file", "", "`file` with the API key (default: SIGNALBOX_AUTH_API_KEY or SIGNALBOX_AUTH_API_KEY_FILE, else the configuration's)")
 	flags.StringVar(&f.configFile, "config", "", "configuration `file` (default: signalbox.yaml if it exists)")
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "longest time for one call that does not wait for a run")
+	return flags
 }
 
 // client makes a group of commands that speak to a suite. Each member gets the suite when it runs.
@@ -54,7 +56,7 @@ func (a *App) client(use, short, long string, members ...func(*suite) *cobra.Com
 		commands = append(commands, member(s))
 	}
 	cmd := group(use, short, long, commands...)
-	s.flags.bind(cmd)
+	cmd.PersistentFlags().AddFlagSet(s.flags.set())
 	return cmd
 }
 
@@ -67,6 +69,7 @@ type suite struct {
 	address   string            // of every service that has none of its own
 	origin    string            // where the address came from
 	addresses map[string]string // by service
+	met       bool              // it has answered this command
 }
 
 // services are those that commands speak to.

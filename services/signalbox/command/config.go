@@ -8,7 +8,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/pkg/boot/config"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
-	"github.com/signalbox-dev/signalbox/services/signalbox/internal/render"
+	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
 func (a *App) configCommand() *cobra.Command {
