@@ -255,7 +255,7 @@ func (s *Scheduler) land(fl *flight, r AttemptResult) {
 		OperationID: r.Attempt.Operation, Attempt: r.Attempt.Number, Unknown: r.Status == SendUnknown, Resend: r.Status == SendNeverSeen,
 		Type: r.Type, Message: r.Message, RetryAfter: r.RetryAfter, ServerEnded: r.ServerEnded,
 	}
-	if ev.Resend {
+	if ev.Resend || r.Ours {
 		s.post(r.Attempt.Run, ev, nil)
 		return
 	}
