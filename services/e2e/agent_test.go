@@ -28,6 +28,8 @@ type agent struct {
 	calls  map[string]cases.Case
 
 	counts agentCounts
+	// open counts the tasks that agents work on now, most remembers the highest.
+	open, most *atomic.Int64
 }
 
 // agentCounts are what agents have seen, over all of their lives.
@@ -55,7 +57,9 @@ func (a *agent) serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		task, err := a.claim(ctx, "", 10*time.Second)
 		if err == nil && task != nil {
+			a.enter()
 			err = a.work(ctx, task)
+			a.open.Add(-1)
 		}
 		if err != nil && ctx.Err() == nil {
 			if !again(err) {
@@ -65,6 +69,12 @@ func (a *agent) serve(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (a *agent) enter() {
+	n := a.open.Add(1)
+	for most := a.most.Load(); n > most && !a.most.CompareAndSwap(most, n); most = a.most.Load() {
+	}
 }
 
 // again tells the errors after which an agent claims again.
@@ -142,7 +152,8 @@ func (a *agent) call(ctx context.Context, token string, c cases.Call) (*schedule
 // later tells the answers that ask for the same call again at another time.
 func later(err error) bool {
 	switch errs.ReasonOf(err) {
-	case errorsv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, errorsv1.ErrorReason_ERROR_REASON_BREAKER_OPEN, errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE:
+	case errorsv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, errorsv1.ErrorReason_ERROR_REASON_BREAKER_OPEN,
+		errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_NOT_SENT:
 		return true
 	}
 	return false
