@@ -73,6 +73,7 @@ func (f *Face) taskTools() []tool {
 			name: "task_claim", check: true, run: f.taskClaim,
 			schema: object(`"agent"`, `"agent":{"type":"string","minLength":1,"description":"Name of the agent, as workflows name it."},`+
 				`"worker":{"type":"string","maxLength":128,"description":"Your own stable name. When you were restarted, the task that you held comes back first."},`+
+				`"namespace":{"type":"string","maxLength":63,"description":"Namespace of the workflows to work for. Default \"default\"."},`+
 				`"run_id":{"type":"string","description":"Only the task of this run."},`+waitProperty),
 			description: "Waits for a task for an agent and claims it. Returns its goal, arguments, tools and budget, and the claim_token to act with.",
 		},
@@ -106,6 +107,7 @@ func (f *Face) taskTools() []tool {
 // taskInput is what the task tools take.
 type taskInput struct {
 	Agent       string          `json:"agent"`
+	Namespace   string          `json:"namespace"`
 	Worker      string          `json:"worker"`
 	RunID       string          `json:"run_id"`
 	WaitSeconds *float64        `json:"wait_seconds"`
@@ -127,7 +129,7 @@ func (f *Face) taskClaim(ctx context.Context, in input) (*mcp.CallToolResult, er
 	}
 	longest := max(wait(args.WaitSeconds), time.Millisecond)
 	polled, err := f.backend.Work.PollTask(ctx, &schedulerv1.PollTaskRequest{
-		Agent: args.Agent, Worker: args.Worker, RunId: args.RunID, Timeout: durationpb.New(longest),
+		Namespace: args.Namespace, Agent: args.Agent, Worker: args.Worker, RunId: args.RunID, Timeout: durationpb.New(longest),
 	})
 	if err != nil {
 		return nil, err
