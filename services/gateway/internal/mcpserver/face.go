@@ -80,7 +80,7 @@ func New(backend Backend, options Options) *Face {
 	for _, t := range append(f.runTools(), f.taskTools()...) {
 		t.addTo(f.server)
 	}
-	f.tasks = &taskEndpoints{face: f, open: map[[32]byte]*taskEndpoint{}}
+	f.tasks = newTaskEndpoints(f)
 	f.mux.Handle("/mcp", f.bothEras(f.server))
 	f.mux.Handle(tasksPath+"{token}", f.tasks)
 	return f

@@ -13,6 +13,7 @@ import (
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
@@ -21,14 +22,23 @@ const (
 	claimAge = 5 * time.Second
 	// endpointAge is how long an endpoint that nobody uses is kept. It is made anew when it is used again.
 	endpointAge = 15 * time.Minute
+	// lastWords is how long the sessions of an endpoint outlive it, so that the answer which ended the claim reaches its client before
+	// the session's streams break.
+	lastWords = 5 * time.Second
 )
 
 // taskEndpoints serves /mcp/tasks/<token>. The token is the whole authorisation; it is neither logged nor kept, only its digest is.
 type taskEndpoints struct {
 	face *Face
 
-	mu   sync.Mutex
-	open map[[32]byte]*taskEndpoint
+	mu      sync.Mutex
+	closed  bool
+	open    map[[32]byte]*taskEndpoint
+	leaving map[*mcp.Server]clock.Timer // whose sessions are about to end
+}
+
+func newTaskEndpoints(face *Face) *taskEndpoints {
+	return &taskEndpoints{face: face, open: map[[32]byte]*taskEndpoint{}, leaving: map[*mcp.Server]clock.Timer{}}
 }
 
 // taskEndpoint is the MCP server of one claim.
@@ -53,6 +63,10 @@ func (t *taskEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *taskEndpoints) get(ctx context.Context, token string) (*taskEndpoint, error) {
 	digest, now := sha256.Sum256([]byte(token)), t.face.options.Clock.Now()
 	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_DRAINING, "the gateway is stopping")
+	}
 	t.sweep(now)
 	endpoint := t.open[digest]
 	if endpoint != nil && now.Sub(endpoint.checked) < claimAge {
@@ -76,7 +90,7 @@ func (t *taskEndpoints) get(ctx context.Context, token string) (*taskEndpoint, e
 	defer t.mu.Unlock()
 	// Two requests may have made one each; the first stays.
 	if endpoint = t.open[digest]; endpoint == nil {
-		if made == nil { // dropped meanwhile
+		if made == nil || t.closed { // dropped meanwhile
 			return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_CLAIM_STALE, "the claim is over")
 		}
 		endpoint = made
@@ -102,28 +116,47 @@ func (t *taskEndpoints) sweep(now time.Time) {
 	for digest, endpoint := range t.open {
 		if now.Sub(endpoint.used) > endpointAge {
 			delete(t.open, digest)
-			t.face.endSessions(endpoint.server)
+			t.leave(endpoint.server)
 		}
 	}
 }
 
-// drop takes an endpoint down; its sessions end once their requests have.
+// drop takes an endpoint down; its sessions end a little later.
 func (t *taskEndpoints) drop(token string) {
 	digest := sha256.Sum256([]byte(token))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if endpoint := t.open[digest]; endpoint != nil {
 		delete(t.open, digest)
-		t.face.endSessions(endpoint.server)
+		t.leave(endpoint.server)
 	}
 }
 
+// leave ends the sessions of a server after their last words. It is called with mu held.
+func (t *taskEndpoints) leave(server *mcp.Server) {
+	t.leaving[server] = t.face.options.Clock.AfterFunc(lastWords, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if _, ok := t.leaving[server]; ok {
+			delete(t.leaving, server)
+			t.face.endSessions(server)
+		}
+	})
+}
+
+// closeAll ends all sessions, and lets no endpoint be made any more.
 func (t *taskEndpoints) closeAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closed = true
 	for digest, endpoint := range t.open {
 		delete(t.open, digest)
 		t.face.endSessions(endpoint.server)
+	}
+	for server, timer := range t.leaving {
+		timer.Stop()
+		delete(t.leaving, server)
+		t.face.endSessions(server)
 	}
 }
 
