@@ -117,6 +117,9 @@ func (m *modules) gateway(_ context.Context, app *boot.App) (boot.Running, error
 	if err != nil {
 		return boot.Running{}, err
 	}
+	agents := service.HTTPHandler()
+	app.HandleHTTP("/mcp", agents)
+	app.HandleHTTPUnkeyed("/mcp/tasks/", agents) // the URL's token is the key
 	return offered(app, "gateway", service, boot.Running{Run: service.Run})
 }
 

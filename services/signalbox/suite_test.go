@@ -214,10 +214,69 @@ func TestUpRunsAWorkflowAndDrains(t *testing.T) {
 			t.Errorf("%v: %s", refused.args, said)
 		}
 	}
+	checkAgentsDoor(t, u, d)
 	if code := u.terminate(); code != 0 {
 		t.Errorf("after SIGTERM it ended with %d:\n%s", code, u.log)
 	}
 	checkSecondLife(t)
+}
+
+// checkAgentsDoor runs the workflow as a tool, over MCP.
+func checkAgentsDoor(t *testing.T, u *upped, d *desk) {
+	t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, nil)
+	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: u.Greeting.MCP, DisableStandaloneSSE: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = session.Close() }()
+	before := d.notes.Load()
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "workflow__noted", Arguments: map[string]any{"id": "A2"}})
+	if err != nil || result.IsError {
+		t.Fatalf("%v: %+v", err, result)
+	}
+	var started struct {
+		RunID string `json:"run_id"`
+	}
+	raw, err := json.Marshal(result.StructuredContent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &started); err != nil || started.RunID == "" {
+		t.Fatalf("no run in %s", raw)
+	}
+	u.do(0, "run", "wait", started.RunID)
+	if n := d.notes.Load() - before; n != 1 {
+		t.Errorf("%d notes were written over MCP, want 1", n)
+	}
+}
+
+func TestKeyIsAskedForAtEveryDoor(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "key", "s3cret\n")
+	u := up(t, "--data-dir", "data", "--auth-api-key-file", "key")
+	if said := u.do(4, "run", "list"); !contains(said, "UNAUTHENTICATED") {
+		t.Errorf("gRPC without a key: %s", said)
+	}
+	u.do(0, "run", "list", "--api-key-file", "key")
+	for url, want := range map[string]int{
+		u.Greeting.MCP: http.StatusUnauthorized, u.Greeting.MCP + "/tasks/guessed": http.StatusNotFound,
+		"http://" + u.Greeting.Admin + "/metrics": http.StatusUnauthorized, "http://" + u.Greeting.Admin + "/livez": http.StatusOK,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s without a key: status %d, want %d", url, response.StatusCode, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // checkSecondLife starts the suite again on the same folder: everything is still there.

@@ -115,19 +115,20 @@ func run(cmd *cobra.Command, app *command.App, table Table, names []string) erro
 	return boot.Run(cmd.Context(), boot.Options{
 		Config: loaded.Config, Modules: table.Modules, Only: names, Version: app.Version, LogTo: app.Err, Clock: app.Clock,
 		Up: func(at boot.Addresses) {
-			announce(app, greet(app.Version, loaded.Config, services, len(parts) > 0, at, os.Getpid()))
+			announce(app, loaded.Log.Format, greet(app.Version, loaded.Config, services, len(parts) > 0, at, os.Getpid()))
 		},
 	})
 }
 
-// announce says that the process is up: to people on standard error, to programs on standard output. A reader who has gone changes
-// nothing.
-func announce(app *command.App, g greeting) {
-	if app.Output().JSON() {
+// announce says that the process is up: to people on standard error, unless that is a log for programs; to programs on standard
+// output. A reader who has gone changes nothing.
+func announce(app *command.App, logFormat string, g greeting) {
+	switch {
+	case app.Output().JSON():
 		_ = app.Output().Line(g, nil)
-		return
+	case logFormat != "json":
+		_, _ = io.WriteString(app.Err, g.banner())
 	}
-	_, _ = io.WriteString(app.Err, g.banner())
 }
 
 // drawnIn returns the names of the modules that run when some are asked for: those, and all that they depend on.
