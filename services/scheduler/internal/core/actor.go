@@ -78,7 +78,7 @@ func (s *Scheduler) deliver(key RunKey, m message) {
 	}
 	s.mu.Unlock()
 	if begin {
-		go a.work()
+		s.pool.run(a)
 	}
 }
 

@@ -68,6 +68,7 @@ type Scheduler struct {
 	tasks   *tasks
 	waits   waits
 	chance  chance
+	pool    pool
 }
 
 // chance is a random source for many goroutines.
@@ -146,6 +147,7 @@ func (s *Scheduler) Drain(ctx context.Context) {
 	s.idle.Broadcast()
 	s.mu.Unlock()
 	<-done
+	s.pool.close()
 }
 
 // Close ends the scheduler at once. What was under way is taken up by the next owner.
@@ -159,6 +161,7 @@ func (s *Scheduler) Close() {
 	for s.busy > 0 {
 		s.idle.Wait()
 	}
+	s.pool.close()
 }
 
 // takeUp gives again what every run of the shards still waits for.
