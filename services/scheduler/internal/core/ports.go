@@ -1,5 +1,7 @@
 package core
 
+//go:generate mockgen -source=ports.go -destination=mocks_test.go -package=core
+
 import (
 	"context"
 	"errors"
