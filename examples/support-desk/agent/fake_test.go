@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -68,7 +69,7 @@ func newGateway(t *testing.T) *gateway {
 // serve listens and returns a connection.
 func (g *gateway) serve(t *testing.T) grpc.ClientConnInterface {
 	t.Helper()
-	server, err := rpcserver.New(rpcserver.Options{})
+	server, err := rpcserver.New(rpcserver.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,8 +80,8 @@ const (
 	unclear  kind = "not understood"
 )
 
-// words by which a kind is told; the first kind that has one of its words counts.
-var words = []struct {
+// signs by which a kind is told; the first kind that has one of its words counts.
+var signs = []struct {
 	kind  kind
 	words []string
 }{
@@ -94,7 +94,7 @@ var words = []struct {
 
 func classify(message string) kind {
 	text := strings.ToLower(message)
-	for _, w := range words {
+	for _, w := range signs {
 		for _, word := range w.words {
 			if strings.Contains(text, word) {
 				return w.kind

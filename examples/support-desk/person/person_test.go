@@ -127,7 +127,7 @@ func connect(t *testing.T, s *shop.Shop) *mcp.ClientSession {
 
 func serve(t *testing.T, o *office) grpc.ClientConnInterface {
 	t.Helper()
-	server, err := rpcserver.New(rpcserver.Options{})
+	server, err := rpcserver.New(rpcserver.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ func mindOf(o options) (agent.Mind, error) {
 }
 
 func doorOf(o options) (agent.Door, func(), error) {
+	if o.mcp != "" {
+		return &agent.MCP{URL: o.mcp, APIKey: o.key, Namespace: o.namespace, Agent: o.agent}, func() {}, nil
+	}
 	conn, err := rpcclient.Dial(o.address, rpcclient.Credentials{APIKey: o.key})
 	if err != nil {
 		return nil, nil, err
