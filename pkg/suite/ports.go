@@ -30,8 +30,8 @@ func Addresses(n int) ([]string, error) {
 		if len(addrs) == n {
 			return addrs, nil
 		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(end-firstPort))) //nolint:gosec // a port is no secret
-		if l, err := net.Listen("tcp", addr); err == nil {                                      //nolint:noctx // it is closed at once
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(end-firstPort)))
+		if l, err := net.Listen("tcp", addr); err == nil { //nolint:noctx // it is closed at once
 			listeners, addrs = append(listeners, l), append(addrs, addr)
 		}
 	}

@@ -50,7 +50,7 @@ func (p *Process) Start() error {
 	if p.suite.opts.Topology == ProcessPerService {
 		args = []string{"serve", p.Name, "--config", p.configFile()}
 	}
-	cmd := exec.Command(p.suite.opts.Binary, args...) //nolint:gosec,noctx // the caller's own binary, which outlives any call
+	cmd := exec.Command(p.suite.opts.Binary, args...)
 	cmd.Env = append(os.Environ(), p.suite.opts.Env...)
 	cmd.Dir = p.suite.opts.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -92,7 +92,7 @@ func (d Deps) withDefaults() (Deps, error) {
 		d.Logger = slog.Default()
 	}
 	if d.Random == nil {
-		d.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // jitter needs no secrecy
+		d.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	return d, nil
 }

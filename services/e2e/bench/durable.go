@@ -22,9 +22,17 @@ import (
 // steps of the measured workflow.
 const steps = 8
 
-func definition() string {
+// definition is a workflow of eight calls; a parked one waits first until a moment of its input.
+func definition(name string, parked bool) string {
 	var b strings.Builder
-	b.WriteString("api_version: signalbox/v1\nmetadata: {name: bench-steps, version: 1.0.0}\nsteps:\n")
+	fmt.Fprintf(&b, "api_version: signalbox/v1\nmetadata: {name: %s, version: 1.0.0}\n", name)
+	if parked {
+		b.WriteString("input: {json_schema: {type: object, required: [until], properties: {until: {type: string}}}}\n")
+	}
+	b.WriteString("steps:\n")
+	if parked {
+		b.WriteString("  - {id: park, wait: {until: timestamp(input.until)}}\n")
+	}
 	for i := range steps {
 		fmt.Fprintf(&b, "  - id: s%d\n    tool: {server: noop, tool: noop, arguments: {n: 1, payload: %q}}\n", i+1, payload)
 	}
@@ -81,7 +89,7 @@ func start(ctx context.Context, t suite.Topology, dir, binary string, tool *tool
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Stop())
 	}
-	for _, d := range []string{definition(), agentDefinition} {
+	for _, d := range []string{definition("bench-steps", false), definition("bench-parked", true), agentDefinition} {
 		if _, err := c.gateway.ApplyWorkflow(ctx, &gatewayv1.ApplyWorkflowRequest{Source: []byte(d)}); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("apply: %w", err), s.Stop())
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -45,7 +46,7 @@ func measure(ctx context.Context, s settings, t suite.Topology, parent, binary s
 		return err
 	}
 	fmt.Printf("resident memory      %s\n", residents(sb))
-	return resume(ctx, s, sb, c)
+	return resume(ctx, s, sb, c, tool)
 }
 
 func throughput(ctx context.Context, s settings, sb *suite.Suite, c *client, tool *toolServer) error {
@@ -176,16 +177,56 @@ func (c *client) sizes(ctx context.Context, id string) ([]int, error) {
 	}
 }
 
-// resume opens many runs, kills everything and measures how soon they go on and end.
-func resume(ctx context.Context, s settings, sb *suite.Suite, c *client) error {
+// resume opens many runs that wait for one moment, kills everything before it, starts it again after it, and measures how soon the runs go on
+// and end.
+func resume(ctx context.Context, s settings, sb *suite.Suite, c *client, tool *toolServer) error {
+	until := time.Now().Add(parkFor)
+	ids, err := openRuns(ctx, s, c, until)
+	if err != nil {
+		return err
+	}
+	sb.KillAll()
+	if left := time.Until(until); left > 0 {
+		wait(ctx, left)
+	} else {
+		return fmt.Errorf("opening %d runs took longer than %s; the machine is too slow for this measurement", s.resumes, parkFor)
+	}
+	before, err := tool.calls(ctx)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	first := make(chan time.Duration, 1)
+	go func() { first <- firstCall(ctx, tool, before, begin) }()
+	if err := sb.StartAll(ctx); err != nil {
+		return err
+	}
+	ready := time.Since(begin)
+	for _, id := range ids {
+		if err := c.finish(ctx, id); err != nil {
+			return err
+		}
+	}
+	took := time.Since(begin)
+	after, err := tool.calls(ctx)
+	fmt.Printf("after kill -9        first run resumed after %s, ready for new ones after %s, all %d runs had ended after %s; %d calls for %d steps\n\n",
+		(<-first).Round(time.Millisecond), ready.Round(time.Millisecond), len(ids), took.Round(time.Millisecond), after-before, len(ids)*steps)
+	return err
+}
+
+// parkFor is how long runs wait; all of them must be open before it is over.
+const parkFor = 8 * time.Second
+
+func openRuns(ctx context.Context, s settings, c *client, until time.Time) ([]string, error) {
+	input := fmt.Appendf(nil, `{"until":%q}`, until.UTC().Format(time.RFC3339Nano))
 	ids := make([]string, s.resumes)
 	var work sync.WaitGroup
 	failed := make(chan error, s.open)
-	next := make(chan int)
+	var next atomic.Int64
 	for range s.open {
 		work.Go(func() {
-			for i := range next {
-				r, err := c.control.StartRun(ctx, &schedulerv1.StartRunRequest{Workflow: "bench-steps"})
+			for i := next.Add(1) - 1; i < int64(len(ids)); i = next.Add(1) - 1 {
+				r, err := c.control.StartRun(ctx, &schedulerv1.StartRunRequest{Workflow: "bench-parked", Input: input})
 				if err != nil {
 					failed <- err
 					return
@@ -194,41 +235,24 @@ func resume(ctx context.Context, s settings, sb *suite.Suite, c *client) error {
 			}
 		})
 	}
-	for i := range ids {
-		next <- i
-	}
-	close(next)
 	work.Wait()
 	select {
-	case e := <-failed:
-		return e
+	case err := <-failed:
+		return nil, err
 	default:
+		return ids, nil
 	}
-	sb.KillAll()
-	begin := time.Now()
-	if err := sb.StartAll(ctx); err != nil {
-		return err
+}
+
+// firstCall waits until the tool server is called again.
+func firstCall(ctx context.Context, tool *toolServer, before int64, begin time.Time) time.Duration {
+	for ctx.Err() == nil {
+		if n, err := tool.calls(ctx); err == nil && n > before {
+			break
+		}
+		wait(ctx, 5*time.Millisecond)
 	}
-	ready := time.Since(begin)
-	open, first := 0, time.Duration(0)
-	for _, id := range ids {
-		run, err := c.runs.GetRun(ctx, &statev1.GetRunRequest{RunId: id})
-		if err != nil {
-			return err
-		}
-		if run.GetRun().GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
-			open++
-		}
-		if err := c.finish(ctx, id); err != nil {
-			return err
-		}
-		if first == 0 && open > 0 {
-			first = time.Since(begin)
-		}
-	}
-	fmt.Printf("after kill -9        ready in %s; the first waited-for run ended after %s; all %d had ended after %s (at least %d were open)\n\n",
-		ready.Round(time.Millisecond), first.Round(time.Millisecond), len(ids), time.Since(begin).Round(time.Millisecond), open)
-	return nil
+	return time.Since(begin)
 }
 
 // commits is the scheduler's own count.

@@ -26,7 +26,7 @@ type toolServer struct {
 }
 
 func startTool(ctx context.Context, program string) (*toolServer, error) {
-	cmd := exec.CommandContext(ctx, program, "--http", "127.0.0.1:0", "--control", "127.0.0.1:0") //nolint:gosec // built above
+	cmd := exec.CommandContext(ctx, program, "--http", "127.0.0.1:0", "--control", "127.0.0.1:0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

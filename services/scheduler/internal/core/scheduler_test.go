@@ -101,7 +101,11 @@ func (r *rig) run(ctx context.Context) {
 	r.t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- r.sched.Run(ctx) }()
-	r.t.Cleanup(func() { <-done })
+	r.t.Cleanup(func() {
+		if err := <-done; err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+	})
 }
 
 func (r *rig) start() {

@@ -118,8 +118,7 @@ func (c *Client) stream(ctx context.Context, sink core.DispatchSink, works func(
 	c.setConnected(false)
 	cancel()
 	sink.Disconnected()
-	<-sent
-	return err
+	return errors.Join(err, <-sent)
 }
 
 func receive(stream gatewayv1.EgressService_DispatchClient, sink core.DispatchSink) error {
