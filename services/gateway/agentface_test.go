@@ -1,13 +1,16 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -519,4 +522,50 @@ func TestApplyNamesServersThatAreAway(t *testing.T) {
 		len(found.Fields()) != 1 || found.Metadata()["findings"] != "1" {
 		t.Errorf("got %v, %+v", err, found)
 	}
+}
+
+// TestTokensAreNotLogged works through a claim with the log turned on fully.
+func TestTokensAreNotLogged(t *testing.T) {
+	var log lockedBuffer
+	suite := newFakeSuite(t)
+	h := &agentHouse{suite: suite, desk: newDesk(t)}
+	mux := http.NewServeMux()
+	web := httptest.NewServer(mux)
+	t.Cleanup(web.Close)
+	h.url = web.URL
+	h.house = newHouse(t, deskConfig(h.desk), Deps{
+		Scheduler: suite.conn, State: suite.conn, PublicURL: web.URL,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	mux.Handle("/", h.service.HTTPHandler())
+	suite.call = func(context.Context, *schedulerv1.CallToolRequest) (*schedulerv1.CallToolResponse, error) {
+		return nil, errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE, "away")
+	}
+	suite.offer("tok-secret", "desk/lookup")
+	_, url := claim(t, h.connect(t, "/mcp", "2025-11-25", nil))
+	session := h.connect(t, url, "2025-11-25", nil)
+	use(t, session, "desk__lookup", `{"id":"W1"}`)
+	use(t, session, "task_fail", `{"message":"no"}`)
+	h.expectGone(t, url)
+	if text := log.String(); text == "" || strings.Contains(text, "tok-secret") {
+		t.Errorf("the log is %q", text)
+	}
+}
+
+// lockedBuffer is a buffer that several goroutines may write.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }

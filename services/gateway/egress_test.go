@@ -85,7 +85,9 @@ type house struct {
 
 func newHouse(t testing.TB, config Config, deps Deps) *house {
 	t.Helper()
-	deps.Logger = slog.New(slog.DiscardHandler)
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
 	service, err := New(config, deps)
 	if err != nil {
 		t.Fatal(err)

@@ -10,11 +10,10 @@ import (
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
-	"github.com/signalbox-dev/signalbox/pkg/nearest"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
-// Errors of the catalogue. Their texts name what is close.
+// Errors of the catalogue; what it returns wraps one of them in a Fault.
 var (
 	ErrServerNotFound    = errors.New("tool server not found")
 	ErrToolNotFound      = errors.New("tool not found")
@@ -22,18 +21,30 @@ var (
 	ErrArgumentsInvalid  = errors.New("arguments invalid")
 )
 
-// catalogueError is one of the errors above with a message of its own.
-type catalogueError struct {
-	kind    error
-	message string
+// Fault is one of the errors above with a message of its own.
+type Fault struct {
+	// Kind is what errors.Is finds.
+	Kind    error
+	Message string
+	// Wanted is the name that was not found, and Known the names there are; for messages that suggest the nearest.
+	Wanted string
+	Known  []string
 }
 
-func (e *catalogueError) Error() string { return e.message }
+// Error returns the message.
+func (f *Fault) Error() string { return f.Message }
 
-func (e *catalogueError) Unwrap() error { return e.kind }
+// Unwrap returns the kind.
+func (f *Fault) Unwrap() error { return f.Kind }
 
-func fault(kind error, format string, args ...any) error {
-	return &catalogueError{kind: kind, message: fmt.Sprintf(format, args...)}
+func fault(kind error, format string, args ...any) *Fault {
+	return &Fault{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+func notFound(kind error, wanted string, known []string, format string, args ...any) error {
+	f := fault(kind, format, args...)
+	f.Wanted, f.Known = wanted, known
+	return f
 }
 
 // Catalogue knows the tools of all servers. It reads a server's list when it is asked for and the list it has is old or known to have
@@ -135,7 +146,7 @@ func (c *Catalogue) Tool(ctx context.Context, server, tool string) (*workflowv1.
 	for i, known := range tools {
 		names[i] = known.GetName()
 	}
-	return nil, fault(ErrToolNotFound, "server %q has no tool %q%s", server, tool, nearest.Hint(tool, names))
+	return nil, notFound(ErrToolNotFound, tool, names, "server %q has no tool %q", server, tool)
 }
 
 // Check compares arguments with the input schema of a tool. The error is ErrArgumentsInvalid and names the place. A tool without a
@@ -180,7 +191,7 @@ func (c *Catalogue) known(server string) error {
 	if c.servers.Known(server) {
 		return nil
 	}
-	return fault(ErrServerNotFound, "no tool server %q is declared%s", server, nearest.Hint(server, c.servers.Names()))
+	return notFound(ErrServerNotFound, server, c.servers.Names(), "no tool server %q is declared", server)
 }
 
 // start begins to read the tools of a server unless they are fresh or being read, and returns what to wait for; nil is nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,21 +118,23 @@ func TestServerThatIsAwayKeepsItsLastList(t *testing.T) {
 	}
 }
 
-func TestNearMatches(t *testing.T) {
+func TestWhatIsNotFoundNamesWhatThereIs(t *testing.T) {
 	tools := newFakeTools()
 	tools.list = func(string) ([]Tool, error) { return []Tool{{Name: "cancel_order"}}, nil }
 	catalogue, _ := newCatalogue(t, tools, nil)
+	expect := func(err, kind error, wanted string, known ...string) {
+		t.Helper()
+		var f *Fault
+		if !errors.Is(err, kind) || !errors.As(err, &f) || f.Wanted != wanted || !slices.Equal(f.Known, known) {
+			t.Errorf("got %+v", err)
+		}
+	}
 	_, err := catalogue.Tool(t.Context(), "desc", "x")
-	if !errors.Is(err, ErrServerNotFound) || !strings.Contains(err.Error(), `did you mean "desk"`) {
-		t.Errorf("got %v", err)
-	}
+	expect(err, ErrServerNotFound, "desc", "desk", "mail")
 	_, err = catalogue.Tool(t.Context(), "desk", "cancel_ordr")
-	if !errors.Is(err, ErrToolNotFound) || !strings.Contains(err.Error(), `did you mean "cancel_order"`) {
-		t.Errorf("got %v", err)
-	}
-	if _, _, err = catalogue.List(t.Context(), "desc"); !errors.Is(err, ErrServerNotFound) {
-		t.Errorf("got %v", err)
-	}
+	expect(err, ErrToolNotFound, "cancel_ordr", "cancel_order")
+	_, _, err = catalogue.List(t.Context(), "desc")
+	expect(err, ErrServerNotFound, "desc", "desk", "mail")
 }
 
 func TestCheckFollowsTheSchemaOfTheDay(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
-	"github.com/signalbox-dev/signalbox/pkg/nearest"
 )
 
 // ErrStopping is the cause of the contexts of calls that the gateway gives up because it stops.
@@ -114,7 +113,7 @@ func (d *Dispatcher) refusal(inv *Invocation, now time.Time) *Result {
 		result = notSent(inv.ID, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, "the time of the attempt was over before it came; nothing was sent")
 	case !d.servers.Known(inv.Server):
 		result = notSent(inv.ID, errorsv1.ErrorType_ERROR_TYPE_INVALID,
-			fmt.Sprintf("no tool server %q is declared%s; nothing was sent", inv.Server, nearest.Hint(inv.Server, d.servers.Names())))
+			fmt.Sprintf("no tool server %q is declared; nothing was sent", inv.Server))
 	default:
 		return nil
 	}

@@ -81,7 +81,7 @@ func TestInvocationsThatAreNotSent(t *testing.T) {
 	}{
 		"for another gateway": {func(i *Invocation) { i.Incarnation = "g-0" }, `the attempt is meant for gateway "g-0" and came to "g-1"; nothing was sent`},
 		"too late":            {func(i *Invocation) { i.Deadline = start }, "the time of the attempt was over before it came; nothing was sent"},
-		"unknown server":      {func(i *Invocation) { i.Server = "desc" }, `no tool server "desc" is declared; did you mean "desk"?; nothing was sent`},
+		"unknown server":      {func(i *Invocation) { i.Server = "desc" }, `no tool server "desc" is declared; nothing was sent`},
 		"no object":           {func(i *Invocation) { i.Arguments = []byte("[]") }, "arguments: not a JSON object; nothing was sent"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"net/http"
 	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
@@ -59,6 +58,18 @@ const (
 	codeURLElicitation     = -32042
 )
 
+// HTTP statuses that mean something of their own.
+const (
+	httpUnauthorized     = 401
+	httpForbidden        = 403
+	httpRequestTimeout   = 408
+	httpConflict         = 409
+	httpLocked           = 423
+	httpFailedDependency = 424
+	httpTooManyRequests  = 429
+	httpGatewayTimeout   = 504
+)
+
 // settle is the classification of failures: what is known of the call's effect, and the type that handlers match. When in doubt the
 // outcome is unknown, because a wrong "not sent" lets a write happen twice.
 func settle(f *Failure) (Status, errorsv1.ErrorType) {
@@ -88,9 +99,9 @@ func settle(f *Failure) (Status, errorsv1.ErrorType) {
 // counts as unavailable and not as a fault of the call.
 func connectType(httpStatus int) errorsv1.ErrorType {
 	switch httpStatus {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case httpUnauthorized, httpForbidden:
 		return errorsv1.ErrorType_ERROR_TYPE_UNAUTHORISED
-	case http.StatusTooManyRequests:
+	case httpTooManyRequests:
 		return errorsv1.ErrorType_ERROR_TYPE_THROTTLED
 	default:
 		return errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE
@@ -99,19 +110,19 @@ func connectType(httpStatus int) errorsv1.ErrorType {
 
 func settleHTTP(status int) (Status, errorsv1.ErrorType) {
 	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+	case status == httpUnauthorized || status == httpForbidden:
 		return StatusNotSent, errorsv1.ErrorType_ERROR_TYPE_UNAUTHORISED
-	case status == http.StatusTooManyRequests:
+	case status == httpTooManyRequests:
 		return StatusNotSent, errorsv1.ErrorType_ERROR_TYPE_THROTTLED
-	case status == http.StatusRequestTimeout:
+	case status == httpRequestTimeout:
 		// Servers give it when the request did not arrive whole, proxies also when the server behind them is slow.
 		return StatusUnknown, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT
-	case status == http.StatusConflict || status == http.StatusLocked || status == http.StatusFailedDependency:
+	case status == httpConflict || status == httpLocked || status == httpFailedDependency:
 		// These tell of something that was tried.
 		return StatusUnknown, errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE
 	case status >= 300 && status < 500:
 		return StatusNotSent, errorsv1.ErrorType_ERROR_TYPE_INVALID
-	case status == http.StatusGatewayTimeout:
+	case status == httpGatewayTimeout:
 		return StatusUnknown, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT
 	default:
 		return StatusUnknown, errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE

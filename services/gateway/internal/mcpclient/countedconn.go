@@ -38,7 +38,7 @@ func (c *countedConn) seal() int64 {
 	c.sealed = true
 	handed := c.handed
 	c.mu.Unlock()
-	_ = c.Conn.Close()
+	_ = c.Close()
 	return handed
 }
 

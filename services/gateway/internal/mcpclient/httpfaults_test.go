@@ -316,8 +316,7 @@ func TestLostSessionIsBegunAgain(t *testing.T) {
 // itself is not sent again.
 func TestStreamIsResumed(t *testing.T) {
 	var id atomic.Value
-	var server *faulty
-	server = newFaulty(t, func(w http.ResponseWriter, got string) {
+	server := newFaulty(t, func(w http.ResponseWriter, got string) {
 		id.Store(got)
 		answer("text/event-stream", "id: e1\nretry: 1\ndata: \n\n")(w, got)
 	})

@@ -249,7 +249,7 @@ func (w *httpWire) note(method string, answer *envelope, failure *core.Failure) 
 // notify sends a message that has no answer.
 func (w *httpWire) notify(ctx context.Context, method string, body []byte) *core.Failure {
 	p := &posting{wire: w}
-	resp, failure := p.send(ctx, w.header(method, ""), body)
+	resp, failure := p.send(ctx, w.header(method, ""), body) //nolint:bodyclose // finish closes it
 	if failure != nil {
 		return failure
 	}

@@ -58,10 +58,18 @@ func serveStdio(mode string) {
 	case "noise":
 		fmt.Println("Server starting, please wait")
 		fmt.Fprintln(os.Stderr, "ready")
-	case "deaf":
+	case "deaf", "stuck":
 		reader := bufio.NewReader(os.Stdin)
 		_, _ = reader.ReadString('\n')
-		select {}
+		if mode == "stuck" {
+			fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}`)
+			_, _ = reader.ReadString('\n')
+			_, _ = reader.ReadByte()
+			fmt.Println(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		}
+		for {
+			time.Sleep(time.Hour) // it never reads again
+		}
 	}
 	server := testServer()
 	mcp.AddTool(server, &mcp.Tool{Name: "die"}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
@@ -157,7 +165,7 @@ func newPool(t *testing.T, events Events, servers ...Server) *Pool {
 	if events.ToolsChanged == nil {
 		events.ToolsChanged = func(string) {}
 	}
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if testing.Verbose() {
 		out = os.Stderr
 	}

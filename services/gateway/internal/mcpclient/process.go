@@ -2,6 +2,7 @@ package mcpclient
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,7 @@ type process struct {
 
 // startProcess starts a server. Its pipes are ours and not exec's, so that an answer it wrote before it ended can still be read.
 func startProcess(server *Stdio, logger *slog.Logger) (*process, error) {
-	p := &process{cmd: exec.Command(server.Command, server.Args...), logged: make(chan struct{}), gone: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(context.Background(), server.Command, server.Args...), logged: make(chan struct{}), gone: make(chan struct{})}
 	p.cmd.Dir = server.Dir
 	p.cmd.Env = environment(server.Env)
 	ownGroup(p.cmd)
@@ -97,9 +98,7 @@ func (p *process) wait(logger *slog.Logger) {
 	err := p.cmd.Wait()
 	p.signal(kill)
 	// Something that left the group may hold the streams open for ever; what the server wrote is there already.
-	last := time.Now().Add(time.Second)
-	_ = p.stdout.SetReadDeadline(last)
-	_ = p.stderr.SetReadDeadline(last)
+	time.AfterFunc(time.Second, func() { closeAll([]*os.File{p.stdout, p.stderr}) })
 	logger.Info("the tool server's process has ended", "pid", p.cmd.Process.Pid, "status", endStatus(err))
 	close(p.gone)
 }

@@ -1,6 +1,7 @@
 package mcpclient
 
 import (
+	"context"
 	"encoding/json"
 	"net/http/httptest"
 	"path/filepath"
@@ -178,5 +179,29 @@ func TestStdioServerThatDoesNotServe(t *testing.T) {
 			}
 			events.await(t, "s", false)
 		})
+	}
+}
+
+// TestServerThatStopsReading fills the pipe to a server: the call that is being written may have reached it, the ones behind it
+// certainly have not.
+func TestServerThatStopsReading(t *testing.T) {
+	events := newRecorder()
+	p := newPool(t, events.events(), overStdio(t, "stuck"))
+	ctx, cancel := context.WithCancel(t.Context())
+	large := call("echo", `{"text":"`+strings.Repeat("x", 1<<20)+`"}`)
+	first := make(chan core.Reply, 1)
+	go func() { first <- p.Call(ctx, large) }()
+	<-events.changed // of connecting
+	<-events.changed // the server has read the first byte of the call
+	gone, end := context.WithCancel(t.Context())
+	end()
+	for range 20 { // more than the queue holds
+		if f := p.Call(gone, large).Failure; f == nil || f.Cause != core.CauseTimeout || f.Written {
+			t.Errorf("a call behind it: %+v", f)
+		}
+	}
+	cancel()
+	if f := (<-first).Failure; f == nil || f.Cause != core.CauseTimeout || !f.Written {
+		t.Errorf("the call that was being written: %+v", f)
 	}
 }

@@ -177,7 +177,7 @@ func (w *stdioWire) readLines() {
 	for {
 		data, err := readLine(reader)
 		if err != nil {
-			if !eof(err) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+			if !eof(err) && !errors.Is(err, os.ErrClosed) {
 				w.logger.Warn("the tool server's output cannot be read", "error", err)
 			}
 			break

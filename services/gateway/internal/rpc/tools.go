@@ -14,6 +14,7 @@ import (
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/nearest"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
 )
 
@@ -151,11 +152,15 @@ func callError(tool *workflowv1.ToolDeclaration, result core.Result) error {
 
 // catalogueError maps what the catalogue returns.
 func catalogueError(err error) error {
+	hint := ""
+	if fault := (*core.Fault)(nil); errors.As(err, &fault) {
+		hint = nearest.Hint(fault.Wanted, fault.Known)
+	}
 	switch {
 	case errors.Is(err, core.ErrServerNotFound):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVER_NOT_FOUND, "%v", err)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVER_NOT_FOUND, "%v%s", err, hint)
 	case errors.Is(err, core.ErrToolNotFound):
-		return errs.New(errorsv1.ErrorReason_ERROR_REASON_TOOL_NOT_FOUND, "%v", err)
+		return errs.New(errorsv1.ErrorReason_ERROR_REASON_TOOL_NOT_FOUND, "%v%s", err, hint)
 	case errors.Is(err, core.ErrServerUnavailable):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE, "%v", err)
 	case errors.Is(err, core.ErrArgumentsInvalid):
