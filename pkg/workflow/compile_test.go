@@ -20,11 +20,46 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
-// compiled compiles a file of testdata, which must have no findings at all.
+// notIdle are the findings without the warnings of what this version keeps and does not act on yet; TestIdleParts asks for those.
+func notIdle(fs Findings) Findings {
+	return slices.DeleteFunc(slices.Clone(fs), func(f Finding) bool {
+		return f.Rule == RuleUnsupported && f.Severity == SeverityWarning
+	})
+}
+
+// TestIdleParts: nothing that an author wrote is passed over in silence.
+func TestIdleParts(t *testing.T) {
+	_, fs := Check("support-escalation.yaml", readTestdata(t, "support-escalation.yaml"), testCatalog(t))
+	for place, part := range map[string]string{"35:9": "second level", "48:1": "context policy", "69:9": "cache", "72:15": "cached fallback"} {
+		if indexFinding(fs, place, RuleUnsupported, part) < 0 {
+			t.Errorf("no warning of the %s at %s", part, place)
+		}
+	}
+}
+
+// TestUnsupportedParts: what a run could not honour is refused when it is registered, not found out when it matters.
+func TestUnsupportedParts(t *testing.T) {
+	for part, text := range map[string]string{
+		"quorum":         "steps: [{id: a, human: {roles: [r], decisions: [x, y], quorum: 2, due: 1h}}]",
+		"lock of a step": "resources: {locks: {l: {key: run.id, rank: 1}}}\nsteps: [{id: a, wait: {duration: 1s}, locks: [{lock: l}]}]",
+		"shared lock":    "resources: {locks: {l: {key: run.id, rank: 1}}}\ninitial: a\nstates: {a: {locks: [{lock: l, shared: true}], transitions: [{to: b}]}, b: {terminal: succeeded}}",
+		"person as fallback": "steps: [{id: a, wait: {duration: 1s}, on_error: {handlers: [{types: [timeout], fallback: {step: " +
+			"{id: b, human: {roles: [r], decisions: [x, y], due: 1h}}}}]}}]",
+	} {
+		def, fs := Check("f", []byte(small(text)), nil)
+		if def != nil || !slices.ContainsFunc(fs, func(f Finding) bool {
+			return f.Rule == RuleUnsupported && f.Severity == SeverityError && strings.Contains(f.Message, part)
+		}) {
+			t.Errorf("%s: %v", part, fs)
+		}
+	}
+}
+
+// compiled compiles a file of testdata, which must have no findings but those of TestIdleParts.
 func compiled(tb testing.TB, name string) *Definition {
 	tb.Helper()
 	def, fs := Check(name, readTestdata(tb, name), testCatalog(tb))
-	if len(fs) > 0 {
+	if fs = notIdle(fs); len(fs) > 0 {
 		tb.Fatal(fs)
 	}
 	return def
@@ -421,7 +456,7 @@ func TestWithoutCatalogue(t *testing.T) {
 		if def == nil {
 			t.Errorf("%s: %s", file, fs)
 		}
-		for _, f := range fs {
+		for _, f := range notIdle(fs) {
 			if f.Rule != RuleTool || f.Severity != SeverityWarning {
 				t.Errorf("%s: %s", file, f)
 			}

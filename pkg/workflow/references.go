@@ -30,6 +30,7 @@ func (c *compiler) references() {
 	for _, ref := range c.steps {
 		c.stepReferences(ref)
 	}
+	c.unsupportedParts()
 	for i := range c.def.GetTriggers() {
 		c.unsupported(indexPath("triggers", i), "a trigger", "start runs from outside")
 	}
