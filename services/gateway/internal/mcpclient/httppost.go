@@ -27,7 +27,8 @@ func newTransport(concurrency int) *http.Transport {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.dial,
 		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConnsPerHost: concurrency + 4,
+		// A connection may still be read to its end when its call is over, and those for listening come on top.
+		MaxIdleConnsPerHost: 2*concurrency + 4,
 		// Common servers close idle connections after 5s; one that is closed while a call is written costs an unknown outcome.
 		IdleConnTimeout:    4 * time.Second,
 		DisableCompression: true,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"testing"
@@ -67,9 +68,9 @@ func serveStdio(mode string) {
 			_, _ = reader.ReadByte()
 			fmt.Println(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		}
-		for {
-			time.Sleep(time.Hour) // it never reads again
-		}
+		ends := make(chan os.Signal, 1)
+		signal.Notify(ends, os.Interrupt)
+		<-ends // it never reads again
 	}
 	server := testServer()
 	mcp.AddTool(server, &mcp.Tool{Name: "die"}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
