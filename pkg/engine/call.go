@@ -208,17 +208,13 @@ func (m *machine) callAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 
 // callUnanswered tries an agent's call again, or tells the agent what it can do.
 func (m *machine) callUnanswered(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
-	e := &workflowv1.AttemptFailed{
-		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED, Problem: p, Jitter: m.in.Jitter,
-	}
-	if f.unknown {
-		e.Status, e.SettleTime = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN, m.at(m.now)
-	}
+	e := m.attemptFailed(s, a, op, p, f)
+	doubt := e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	ask := false
 	switch {
 	case transient(p.GetType()) && op.GetAttempt() < callRetry.MaxAttempts && !m.ending():
 		e.WakeTime, e.Handler = m.at(m.retryTime(&callRetry, op.GetAttempt(), f)), "call"
-	case f.unknown && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE:
+	case doubt && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE:
 		ask, e.Next = true, workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
@@ -231,7 +227,7 @@ func (m *machine) callUnanswered(s *workflow.Step, a *workflowv1.ActiveStep, op 
 		return
 	}
 	what := "had no effect"
-	if f.unknown {
+	if doubt {
 		what = "may have had its effect, and calling it again does no harm"
 	}
 	m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,
@@ -270,7 +266,7 @@ func (m *machine) callSettled(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	next := clone(op)
 	next.Generation++
 	next.IdempotencyKey = m.callKey(CallIdentity{OperationID: op.GetId(), Key: op.GetClientKey()}, next.GetGeneration())
-	next.Probes, next.Problem, next.OutputSequence = 0, nil, 0
+	next.Probes, next.Problem = 0, nil
 	adm := m.gate.Admit(op.GetServer(), op.GetTool(), "", a.GetPath())
 	if adm.Verdict != Granted {
 		m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,

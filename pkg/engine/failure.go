@@ -15,8 +15,10 @@ import (
 
 // failure is what is known of an error besides its problem.
 type failure struct {
-	// unknown: the attempt may have had its effect, but a repetition does no harm.
-	unknown bool
+	// unknown: the attempt may have had its effect. serverEnded: the process that could still act on it has ended.
+	unknown, serverEnded bool
+	// answered: the tool itself refused, so that not even an earlier attempt under the same key had its effect.
+	answered bool
 	// retryAfter is what the tool server asks to wait.
 	retryAfter time.Duration
 	// retryAt is the earliest time of a retry.
@@ -98,22 +100,32 @@ func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) b
 	return m.act(s, c, p, f)
 }
 
-// attemptOver records an attempt without success and takes up its error.
-func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
-	status := workflowv1.OperationStatus_OPERATION_STATUS_FAILED
-	if f.unknown {
-		status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
+// attemptFailed is the record of an attempt without success. An answer that was lost leaves the operation in doubt until the doubt is
+// settled, or the tool itself answers a later attempt under the same key.
+func (m *machine) attemptFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) *workflowv1.AttemptFailed {
+	e := &workflowv1.AttemptFailed{
+		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
+		Problem: p, Jitter: m.in.Jitter,
 	}
-	var c choice
-	if !m.ending() || f.unknown && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
-		c = m.pick(s, a, p, f)
+	if f.unknown || op.GetInDoubt() && !f.answered {
+		e.Status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	}
-	e := &workflowv1.AttemptFailed{StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: status, Problem: p, Jitter: m.in.Jitter}
 	if f.unknown {
-		e.SettleTime = m.at(m.now)
+		e.SettleTime = m.settleTime(s, a, op, f.serverEnded)
 	}
 	if f.retryAfter > 0 {
 		e.RetryAfter = m.after(f.retryAfter)
+	}
+	return e
+}
+
+// attemptOver records an attempt without success and takes up its error.
+func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+	e := m.attemptFailed(s, a, op, p, f)
+	doubt := e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
+	var c choice
+	if !m.ending() || doubt && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
+		c = m.pick(s, a, p, f)
 	}
 	if c.retry {
 		e.WakeTime, e.Handler, e.Next = m.at(c.wake), c.path, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
@@ -122,7 +134,7 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	if c.retry || m.err != nil {
 		return
 	}
-	if f.unknown && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
+	if doubt && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
 		// Retries with the key are spent and nobody knows: what is left is to ask the probe, or a person.
 		m.askAbout(s, a, openByID(activeByPath(m.run, a.GetPath()), op.GetId()))
 		return

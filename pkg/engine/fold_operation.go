@@ -85,17 +85,16 @@ func (f *Fold) attemptFailed(e *workflowv1.AttemptFailed, seq uint64, now *times
 		f.probeFailed(a, op, e, seq, now)
 		return
 	}
-	if e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && inFlight(op) {
-		f.Run.Counters.UnknownOutcomes++
-	}
+	op.InDoubt = e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	op.Status, op.Problem, op.WakeTime, op.WaitsForSlot = e.GetStatus(), e.GetProblem(), e.GetWakeTime(), e.GetWaitsForSlot()
-	if e.GetSettleTime() != nil {
-		op.SettleTime = e.GetSettleTime()
-	}
 	if h := e.GetHandler(); h != "" {
 		spend(a, h)
 		f.Run.Counters.Retries++
-		if e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN {
+	}
+	if e.GetSettleTime() != nil {
+		op.SettleTime = e.GetSettleTime()
+		f.Run.Counters.UnknownOutcomes++
+		if e.GetHandler() != "" {
 			f.Run.Counters.Resent++
 		}
 	}
@@ -186,7 +185,7 @@ func (f *Fold) outcomeSettled(e *workflowv1.OutcomeSettled, seq uint64, now *tim
 		p.Status = workflowv1.OperationStatus_OPERATION_STATUS_FAILED
 		f.ledger(a.GetPath(), p, seq)
 	}
-	op.WakeTime, op.Probe, op.WaitsForSlot = nil, nil, false
+	op.WakeTime, op.Probe, op.WaitsForSlot, op.InDoubt = nil, nil, false, false
 	row := f.ledger(a.GetPath(), op, seq)
 	row.Happened = e.GetHappened()
 	if e.GetHappened() {

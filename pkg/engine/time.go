@@ -110,7 +110,8 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 	}
 	switch a.GetStatus() {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
-		if !m.ending() || unknown(a.GetOperation()) {
+		over := m.ending() || a.GetUndoSequence() == 0 && (due(a.GetDeadline(), m.now) || due(m.run.GetStateDeadline(), m.now))
+		if !over || unknown(a.GetOperation()) {
 			m.again(a)
 		}
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:

@@ -167,7 +167,7 @@ func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 		return
 	}
 	if ev.IsError {
-		m.undoFailed(s, a, op, m.toolProblem(a, ev), failure{})
+		m.undoFailed(s, a, op, m.toolProblem(a, ev), failure{answered: true})
 		return
 	}
 	m.undoOutcome(s, a, true, ev.Output)
@@ -208,12 +208,7 @@ func undoRetry(s *workflow.Step) *workflow.Retry {
 // undoFailed tries an undo again, or gives it into a person's hands.
 func (m *machine) undoFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	r := undoRetry(s)
-	e := &workflowv1.AttemptFailed{
-		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED, Problem: p, Jitter: m.in.Jitter,
-	}
-	if f.unknown {
-		e.Status, e.SettleTime = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN, m.at(m.now)
-	}
+	e := m.attemptFailed(s, a, op, p, f)
 	if op.GetAttempt() < r.MaxAttempts {
 		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, op.GetAttempt(), f)), "compensate", workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
 	}

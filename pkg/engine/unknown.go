@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
@@ -42,11 +44,11 @@ func (m *machine) unanswered(ev Unanswered) {
 		m.sendAgain(s, a, op, p)
 		return
 	}
+	f := failure{unknown: ev.Unknown, serverEnded: ev.ServerEnded, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget}
 	if ev.Unknown && !harmless(op) {
-		m.outcomeUnknown(s, a, op, p, ev.ServerEnded)
+		m.outcomeUnknown(s, a, op, p, f)
 		return
 	}
-	f := failure{unknown: ev.Unknown, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget}
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
 		m.callUnanswered(s, a, op, p, f)
@@ -64,29 +66,31 @@ func harmless(op *workflowv1.OpenOperation) bool {
 
 // sendAgain repeats an attempt that never left: it costs no retry.
 func (m *machine) sendAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem) {
-	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
-		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
-		Problem: p, WakeTime: m.at(m.now), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF,
-	}}})
+	e := m.attemptFailed(s, a, op, p, failure{})
+	e.WakeTime, e.Next = m.at(m.now), workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
 	if m.err == nil {
 		m.wakeOperation(s, activeByPath(m.run, a.GetPath()), openByID(activeByPath(m.run, a.GetPath()), op.GetId()))
 	}
 }
 
 // outcomeUnknown begins to find out whether a write happened.
-func (m *machine) outcomeUnknown(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, serverEnded bool) {
-	settle := m.now
-	if !serverEnded {
-		settle = m.now.Add(m.policyOf(s, a, op).MaxDuration + settling)
-	}
-	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
-		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN,
-		Problem: p, SettleTime: m.at(settle), WakeTime: m.at(m.now), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
-	}}})
+func (m *machine) outcomeUnknown(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+	e := m.attemptFailed(s, a, op, p, f)
+	e.WakeTime, e.Next = m.at(m.now), workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
 	if m.err == nil {
 		a = activeByPath(m.run, a.GetPath())
 		m.askAbout(s, a, openByID(a, op.GetId()))
 	}
+}
+
+// settleTime is when an attempt that is unknown from now on can no longer land.
+func (m *machine) settleTime(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, serverEnded bool) *timestamppb.Timestamp {
+	if serverEnded || op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
+		return m.at(m.now)
+	}
+	return m.after(m.policyOf(s, a, op).MaxDuration + settling)
 }
 
 // policyOf is what governs an open operation.

@@ -1346,7 +1346,9 @@ type OpenOperation struct {
 	// Sequence of the event that holds the output of a step's operation that had its effect before the step has a result. 0: it had not.
 	OutputSequence uint64 `protobuf:"varint,26,opt,name=output_sequence,json=outputSequence,proto3" json:"output_sequence,omitempty"`
 	// Whether it, or the probe about it, waits for a slot; wake_time is then when it asks again by itself.
-	WaitsForSlot  bool `protobuf:"varint,27,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
+	WaitsForSlot bool `protobuf:"varint,27,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
+	// Whether an attempt of unknown outcome may have had its effect: later attempts that had none do not end that doubt.
+	InDoubt       bool `protobuf:"varint,28,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1566,6 +1568,13 @@ func (x *OpenOperation) GetOutputSequence() uint64 {
 func (x *OpenOperation) GetWaitsForSlot() bool {
 	if x != nil {
 		return x.WaitsForSlot
+	}
+	return false
+}
+
+func (x *OpenOperation) GetInDoubt() bool {
+	if x != nil {
+		return x.InDoubt
 	}
 	return false
 }
@@ -2422,7 +2431,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"generation\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x80\t\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x9b\t\n" +
 	"\rOpenOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12-\n" +
@@ -2456,7 +2465,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"client_key\x18\x19 \x01(\tR\tclientKey\x12'\n" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
-	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\"\xf3\x02\n" +
+	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
+	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\xf3\x02\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
