@@ -269,25 +269,6 @@ func TestFallbackSteps(t *testing.T) {
 	}
 }
 
-// An agent step may have a tool for a fallback: the task is over then.
-func TestFallbackOfAnAgent(t *testing.T) {
-	w := newWorld(t, compile(t, `
-steps:
-	- id: x
-		agent: {agent: helper, budget: {max_turns: 1, max_tokens: 1}}
-		on_error: {handlers: [{types: ["*"], fallback: {step: {id: f, tool: {server: other, tool: read}}}}]}
-`))
-	w.busy["other"] = true
-	w.give(engine.Start{Namespace: "default", RunID: "r1"})
-	token := claim(w, "main/x", "t1")
-	w.give(engine.FailTask{StepPath: "main/x", TokenDigest: token, Message: "no idea"})
-	w.refused(engine.CompleteTask{StepPath: "main/x", TokenDigest: token}, errorsv1.ErrorReason_ERROR_REASON_CLAIM_STALE)
-	w.busy["other"] = false
-	w.give(engine.SlotFree{StepPath: "main/x"})
-	w.answer("other/read", `"f"`)
-	w.ends(succeeded)
-}
-
 // What a fallback wrote is undone by the fallback's undo; the step's own undo does not apply, because the step did nothing.
 func TestFallbackIsUndoneByItsOwnUndo(t *testing.T) {
 	w := begin(t, `
