@@ -50,7 +50,7 @@ func (p *Process) Start() error {
 	if p.suite.opts.Topology == ProcessPerService {
 		args = []string{"serve", p.Name, "--config", p.configFile()}
 	}
-	cmd := exec.Command(p.suite.opts.Binary, args...)
+	cmd := exec.Command(p.suite.opts.Binary, args...) //nolint:noctx // the process outlives any call
 	cmd.Env = append(os.Environ(), p.suite.opts.Env...)
 	cmd.Dir = p.suite.opts.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
@@ -131,6 +133,14 @@ type decided struct {
 	order     []string
 	answers   []answer
 	start     *startOrder
+	// refused are inputs that were not taken, parked are calls for which no slot is free.
+	refused []refusedInput
+	parked  []message
+}
+
+type refusedInput struct {
+	message message
+	err     error
 }
 
 type answer struct {
@@ -140,24 +150,16 @@ type answer struct {
 
 // process decides on a batch of inputs, commits once, and acts.
 func (a *actor) process(batch []message) {
-	d := &decided{expected: a.run.GetSequence(), operation: map[string]*workflowv1.Operation{}}
-	for _, m := range a.unpark(batch) {
-		if err := a.decide(d, m); err != nil {
-			if errors.Is(err, engine.ErrSlotBusy) {
-				a.parked = append(a.parked, m)
-				continue
-			}
-			m.fail(err)
-			if a.run == nil && d.expected == 0 && len(d.result.Events) == 0 {
-				continue
-			}
-			var refusal *engine.Refusal
-			if !errors.As(err, &refusal) && !errors.Is(err, ErrNotFound) {
-				a.s.opts.Logger.Error("input was not taken", "run", a.key.ID, "input", fmt.Sprintf("%T", m.event), "error", err)
-				a.forget()
-				d = &decided{operation: map[string]*workflowv1.Operation{}}
-			}
-		}
+	batch = a.unpark(batch)
+	d, bad := a.decideAll(batch)
+	for bad >= 0 {
+		// The input left the run half changed. Without it, what the others lead to is decided anew.
+		batch = append(batch[:bad:bad], batch[bad+1:]...)
+		d, bad = a.decideAll(batch)
+	}
+	a.parked = append(a.parked, d.parked...)
+	for _, r := range d.refused {
+		r.message.fail(r.err)
 	}
 	if len(d.result.Events) > 0 {
 		if err := a.commit(d); err != nil {
@@ -166,6 +168,29 @@ func (a *actor) process(batch []message) {
 		}
 	}
 	a.act(d)
+}
+
+// decideAll decides on inputs in their order. When one of them fails in a way that is nobody's refusal, it tells whoever waits for it,
+// drops everything, and returns the input's place; else -1.
+func (a *actor) decideAll(batch []message) (d *decided, bad int) {
+	d = &decided{expected: a.run.GetSequence(), operation: map[string]*workflowv1.Operation{}}
+	for i, m := range batch {
+		err := a.decide(d, m)
+		var refusal *engine.Refusal
+		switch {
+		case err == nil:
+		case errors.Is(err, engine.ErrSlotBusy):
+			d.parked = append(d.parked, m)
+		case errors.As(err, &refusal), errors.Is(err, ErrNotFound), errors.Is(err, ErrAway):
+			d.refused = append(d.refused, refusedInput{message: m, err: err})
+		default:
+			a.s.opts.Logger.Error("input was not taken", "run", a.key.ID, "input", fmt.Sprintf("%T", m.event), "error", err)
+			m.fail(err)
+			a.forget()
+			return nil, i
+		}
+	}
+	return d, -1
 }
 
 // unpark counts the slots that were handed to the run, and takes the calls that waited for them up again.
@@ -191,9 +216,12 @@ func (a *actor) unpark(batch []message) []message {
 // decide hands one input to the interpreter.
 func (a *actor) decide(d *decided, m message) error {
 	if err := a.load(m); err != nil {
-		return err
+		if errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errUnread, err)
 	}
-	if d.expected == 0 && len(d.result.Events) == 0 {
+	if len(d.result.Events) == 0 {
 		d.expected = a.run.GetSequence()
 	}
 	if m.start != nil {
@@ -221,6 +249,26 @@ func (a *actor) decide(d *decided, m message) error {
 	return nil
 }
 
+// errUnread is the error of an input whose run could not be read.
+var errUnread = errors.New("the run could not be read")
+
+// recorded is the ledger's entry of an agent's call as of now: what this batch has changed already comes before what is stored.
+func (a *actor) recorded(d *decided, call engine.CallTool) (*workflowv1.Operation, error) {
+	if op := d.operation[call.Call.OperationID]; op != nil {
+		return op, nil
+	}
+	op, known := a.s.tasks.recall(a.key, call.StepPath, call.Call.OperationID)
+	if !known {
+		return nil, unavailable()
+	}
+	return op, nil
+}
+
+// startTwice lets the store say what a start means whose run is there already: the same request again, or another run of that id.
+func (a *actor) startTwice(m message) {
+	a.s.begin(func() { (&actor{s: a.s, key: a.key}).process([]message{m}) })
+}
+
 // source gives the interpreter the events at hand.
 type source struct {
 	events map[uint64]*workflowv1.HistoryEvent
@@ -228,8 +276,24 @@ type source struct {
 
 func (s source) Event(seq uint64) *workflowv1.HistoryEvent { return s.events[seq] }
 
-// load brings the run, its definition and the events that an input may need into memory.
+const (
+	// firstWait and longestWait bound the pauses before the store is asked again.
+	firstWait   = 20 * time.Millisecond
+	longestWait = time.Second
+)
+
+// load brings the run, its definition and the events that an input may need into memory. An input for which nobody waits would be lost
+// with a refusal, and its run would stand still: it waits until the store is back.
 func (a *actor) load(m message) error {
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		err := a.loadOnce(m)
+		if !errors.Is(err, ErrAway) || m.done != nil || clock.Sleep(a.s.ctx, a.s.opts.Clock, wait) != nil {
+			return err
+		}
+	}
+}
+
+func (a *actor) loadOnce(m message) error {
 	if m.start != nil && a.run == nil {
 		a.def, a.shard, a.events = m.start.def, m.start.shard, map[uint64]*workflowv1.HistoryEvent{}
 		return nil
@@ -292,25 +356,21 @@ func (a *actor) commit(d *decided) error {
 	return nil
 }
 
-// refused tells those who wait why their input was not taken, and forgets what was decided.
+// refused forgets what state did not take.
 func (a *actor) refused(d *decided, err error) {
-	for _, an := range d.answers {
-		an.message.fail(err)
-	}
-	for _, r := range d.result.Replies {
-		a.s.tasks.answer(a.key, engine.Reply{OperationID: r.OperationID, Failure: unavailable()})
-	}
-	a.forget()
+	var already *AlreadyStarted
 	switch {
 	case errors.Is(err, ErrFenced):
 		a.s.loseShards()
 	case errors.Is(err, ErrConflict):
 		// Somebody else wrote this run: read it again and give its commands again, so that nothing of it is forgotten.
 		a.s.opts.Logger.Warn("a run has moved on under another commit; it is read again", "run", a.key.ID)
-		go a.s.reread(a.key)
-	case a.s.ctx.Err() == nil && d.start == nil:
+		a.s.begin(func() { a.s.reread(a.key) })
+	case errors.As(err, &already), errors.Is(err, ErrRunExists), errors.Is(err, ErrRequestReused):
+	case a.s.ctx.Err() == nil:
 		a.s.opts.Logger.Error("a commit was refused", "run", a.key.ID, "error", err)
 	}
+	a.drop(d, err)
 }
 
 func (s *Scheduler) reread(key RunKey) {
@@ -323,6 +383,9 @@ func (s *Scheduler) reread(key RunKey) {
 func (a *actor) act(d *decided) {
 	a.taken = nil
 	a.giveBackSlots()
+	for _, op := range d.operation {
+		a.s.tasks.note(a.key, op)
+	}
 	for _, an := range d.answers {
 		if an.message.done != nil {
 			an.message.done(an.sequence, nil)

@@ -33,16 +33,19 @@ type flights struct {
 	byRun     map[RunKey]int
 }
 
-func (f *flights) add(at Attempt, fl *flight) {
+// add begins to wait for an attempt; false: it is waited for already.
+func (f *flights) add(at Attempt, fl *flight) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byRun == nil {
 		f.byRun = map[RunKey]int{}
 	}
-	if f.byAttempt[at] == nil {
-		f.byRun[at.Run]++
+	if f.byAttempt[at] != nil {
+		return false
 	}
+	f.byRun[at.Run]++
 	f.byAttempt[at] = fl
+	return true
 }
 
 func (f *flights) take(at Attempt) *flight {
@@ -149,10 +152,13 @@ func (s *Scheduler) invokeRead(key RunKey, run *workflowv1.Run, c engine.InvokeR
 func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 	op := r.command.Operation
 	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
-	s.flights.add(at, &flight{
+	fresh := s.flights.add(at, &flight{
 		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(), read: r,
 		permit: s.slots.permit(waiter{key, r.command.StepPath}),
 	})
+	if !fresh {
+		s.slots.free(op.GetServer()) // it joins the same READ of an earlier claim, which has a slot
+	}
 	s.send(Invocation{
 		Attempt: at, Server: op.GetServer(), Tool: op.GetTool(), Arguments: r.command.Arguments, IdempotencyKey: op.GetIdempotencyKey(),
 		Deadline: op.GetDeadline().AsTime(), StepPath: r.command.StepPath, Incarnation: op.GetIncarnation(),
@@ -163,8 +169,10 @@ func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 func (s *Scheduler) attach(key RunKey, c engine.Attach) {
 	op := c.Operation
 	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
+	if !s.flights.add(at, &flight{breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation()}) {
+		return
+	}
 	s.slots.count(op.GetServer())
-	s.flights.add(at, &flight{breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation()})
 	if now := s.slots.connected(); now != "" {
 		s.askAfter(at, op.GetIncarnation(), now)
 	}
@@ -184,6 +192,7 @@ func (s *Scheduler) askAfter(at Attempt, incarnation, connected string) {
 
 // Connected implements DispatchSink.
 func (s *Scheduler) Connected(incarnation string) {
+	s.tasks.doubt() // agents may have come through a gateway that died before it passed their answers on
 	for at, fl := range s.flights.all() {
 		s.askAfter(at, fl.incarnation, incarnation)
 	}
@@ -191,7 +200,10 @@ func (s *Scheduler) Connected(incarnation string) {
 }
 
 // Disconnected implements DispatchSink.
-func (s *Scheduler) Disconnected() { s.slots.connect("") }
+func (s *Scheduler) Disconnected() {
+	s.slots.connect("")
+	s.tasks.doubt()
+}
 
 // Servers implements DispatchSink.
 func (s *Scheduler) Servers(servers []ServerStatus) {

@@ -51,6 +51,8 @@ type Commit struct {
 var (
 	// ErrNotFound: no such run, definition or event.
 	ErrNotFound = errors.New("not found")
+	// ErrAway: the store cannot be reached now.
+	ErrAway = errors.New("the store cannot be reached")
 	// ErrConflict: the run has moved on under another commit; read it again.
 	ErrConflict = errors.New("the run has another version")
 	// ErrFenced: the shard has another owner.
@@ -67,7 +69,7 @@ type AlreadyStarted struct{ RunID string }
 // Error names the run.
 func (e *AlreadyStarted) Error() string { return "the request has started run " + e.RunID }
 
-// Store keeps runs. All methods may be called at once.
+// Store keeps runs. All methods may be called at once. Reads fail with ErrAway while the store cannot be reached.
 type Store interface {
 	// ClaimShards mints a new epoch for all shards.
 	ClaimShards(ctx context.Context, owner string) ([]uint64, error)

@@ -27,10 +27,17 @@ type tasks struct {
 
 	mu      sync.Mutex
 	byID    map[string]*task
+	byStep  map[stepKey]*task
 	offered *list.List
 	pollers *list.List
 	callers map[callKey][]*caller
 	closed  bool
+}
+
+// stepKey names a step of a run; it has at most one task at a time.
+type stepKey struct {
+	run  RunKey
+	path string
 }
 
 // task is one offered or claimed agent task.
@@ -47,6 +54,9 @@ type task struct {
 	element  *list.Element
 	lease    clock.Timer
 	session  *session
+	record   record
+	// calls are those whose callers wait now: meanwhile the claim does not expire.
+	calls int
 }
 
 // poller is an agent that waits for a task.
@@ -64,7 +74,7 @@ type Poll struct {
 }
 
 func newTasks(s *Scheduler) *tasks {
-	return &tasks{s: s, byID: map[string]*task{}, offered: list.New(), pollers: list.New(), callers: map[callKey][]*caller{}}
+	return &tasks{s: s, byID: map[string]*task{}, byStep: map[stepKey]*task{}, offered: list.New(), pollers: list.New(), callers: map[callKey][]*caller{}}
 }
 
 // offer makes a task known, or its claim after a restart.
@@ -74,12 +84,13 @@ func (t *tasks) offer(key RunKey, run *workflowv1.Run, c engine.OfferTask) {
 	tk := t.byID[c.Task.GetId()]
 	if tk == nil {
 		tk = &task{id: c.Task.GetId(), key: key, path: c.StepPath, agent: c.Task.GetAgent()}
-		t.byID[tk.id] = tk
+		tk.record.whole = c.Task.GetClaims() == 0 // nobody has made a call yet
+		t.byID[tk.id], t.byStep[stepKey{key, c.StepPath}] = tk, tk
 	}
 	tk.stopLease()
 	tk.since, tk.claimed, tk.worker, tk.digest, tk.session = run.GetUpdateTime().AsTime(), c.Claimed, c.Task.GetWorker(), slices.Clone(c.Task.GetTokenDigest()), nil
 	if c.Claimed {
-		tk.session = newSession(c.Task.GetClaims(), true)
+		tk.session = resumedSession(c.Task.GetClaims())
 		t.startLease(tk)
 		return
 	}
@@ -98,8 +109,15 @@ func (t *tasks) withdraw(id string) {
 		return
 	}
 	tk.stopLease()
+	t.forget(tk)
+}
+
+func (t *tasks) forget(tk *task) {
 	t.unlist(tk)
-	delete(t.byID, id)
+	delete(t.byID, tk.id)
+	if at := (stepKey{tk.key, tk.path}); t.byStep[at] == tk {
+		delete(t.byStep, at)
+	}
 }
 
 func (t *tasks) unlist(tk *task) {
@@ -154,11 +172,25 @@ func (tk *task) stopLease() {
 // startLease ends the claim when nothing is heard of it in time.
 func (t *tasks) startLease(tk *task) {
 	tk.stopLease()
+	if tk.calls > 0 || t.closed {
+		return
+	}
 	digest := tk.digest
 	key, path := tk.key, tk.path
 	tk.lease = t.s.opts.Clock.AfterFunc(t.s.opts.Lease, func() {
 		t.s.post(key, engine.ReleaseTask{StepPath: path, TokenDigest: digest, Reason: "expired"}, nil)
 	})
+}
+
+// calling counts a call whose caller waits, or one that does not any more, and returns the claim's session.
+func (t *tasks) calling(tk *task, n int) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tk.calls += n
+	if tk.claimed {
+		t.startLease(tk)
+	}
+	return tk.session
 }
 
 // Claim is a task in the hands of a worker.
@@ -234,17 +266,18 @@ func (t *tasks) withdrawIfClaimable(tk *task) {
 	defer t.mu.Unlock()
 	tk.claiming = false
 	if t.byID[tk.id] == tk && !tk.claimed {
-		t.unlist(tk)
-		delete(t.byID, tk.id)
+		t.forget(tk)
 	}
 }
 
-// claim records the claim and begins its lease.
+// claim records the claim and begins its lease. It goes through with it even when the poller has left meanwhile, and then gives the task
+// back: a claim on record that nobody knows of would keep the task from everybody.
 func (s *Scheduler) claim(ctx context.Context, tk *task, worker string) (*Claim, error) {
 	token, digest := newToken(tk.key, tk.path)
 	ev := engine.ClaimTask{StepPath: tk.path, TokenDigest: digest, Worker: worker, Supersede: tk.claimed}
-	if _, err := s.do(ctx, tk.key, message{event: ev}); err != nil {
-		if ctx.Err() != nil {
+	if _, err := s.do(s.ctx, tk.key, message{event: ev}); err != nil {
+		var refusal *engine.Refusal
+		if !errors.As(err, &refusal) && !errors.Is(err, ErrNotFound) {
 			s.tasks.mu.Lock()
 			s.tasks.giveBack(tk)
 			s.tasks.mu.Unlock()
@@ -256,8 +289,12 @@ func (s *Scheduler) claim(ctx context.Context, tk *task, worker string) (*Claim,
 	if s.tasks.byID[tk.id] == tk {
 		tk.claimed, tk.claiming, tk.worker, tk.digest = true, false, worker, digest
 		tk.since = s.opts.Clock.Now()
-		tk.session = newSession(0, true)
+		tk.session = newSession()
 		s.tasks.startLease(tk)
+	}
+	if ctx.Err() != nil {
+		s.post(tk.key, engine.ReleaseTask{StepPath: tk.path, TokenDigest: digest, Reason: "released"}, nil)
+		return nil, ctx.Err()
 	}
 	return &Claim{Token: token, Key: tk.key, StepPath: tk.path, TaskID: tk.id}, nil
 }
@@ -309,13 +346,15 @@ func (t *tasks) byToken(token string) (*task, []byte, error) {
 	digest := tokenDigest(token)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, tk := range t.byID {
-		if tk.key == key && tk.path == path && tk.claimed && slices.Equal(tk.digest, digest) {
-			t.startLease(tk)
-			return tk, digest, nil
-		}
+	if tk := t.byStep[stepKey{key, path}]; tk != nil && tk.claimed && slices.Equal(tk.digest, digest) {
+		t.startLease(tk)
+		return tk, digest, nil
 	}
-	return nil, nil, &engine.Refusal{
+	return nil, nil, staleClaim()
+}
+
+func staleClaim() *engine.Refusal {
+	return &engine.Refusal{
 		Reason: errorsv1.ErrorReason_ERROR_REASON_CLAIM_STALE, Message: "this claim of the task is over; claim the task again if it is still offered",
 	}
 }

@@ -117,7 +117,7 @@ func (c *Client) patiently(ctx context.Context, call func() error) error {
 func (c *Client) Run(ctx context.Context, key core.RunKey) (*workflowv1.Run, uint32, error) {
 	resp, err := c.runs.GetRun(ctx, &statev1.GetRunRequest{Namespace: key.Namespace, RunId: key.ID})
 	if err != nil {
-		return nil, 0, notFound(err)
+		return nil, 0, known(err)
 	}
 	return resp.GetRun(), resp.GetShard(), nil
 }
@@ -131,8 +131,20 @@ func (e *NotFound) Error() string { return e.Err.Error() }
 // Unwrap returns state's error.
 func (e *NotFound) Unwrap() []error { return []error{e.Err, core.ErrNotFound} }
 
-func notFound(err error) error {
+// Away is the news that state cannot be reached now, which also matches core.ErrAway.
+type Away struct{ Err error }
+
+// Error is what the call ended with.
+func (e *Away) Error() string { return e.Err.Error() }
+
+// Unwrap returns the call's error.
+func (e *Away) Unwrap() []error { return []error{e.Err, core.ErrAway} }
+
+// known gives an error of state the meaning that core knows.
+func known(err error) error {
 	switch errs.ReasonOf(err) {
+	case errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_DRAINING:
+		return &Away{Err: err}
 	case errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND,
 		errorsv1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:
 		return &NotFound{Err: err}
@@ -149,7 +161,7 @@ func (c *Client) Events(ctx context.Context, key core.RunKey, sequences []uint64
 			Namespace: key.Namespace, RunId: key.ID, Sequences: sequences[:n], ResolveArtifacts: true,
 		})
 		if err != nil {
-			return nil, notFound(err)
+			return nil, known(err)
 		}
 		events, sequences = append(events, resp.GetEvents()...), sequences[n:]
 	}
@@ -165,7 +177,7 @@ func (c *Client) History(ctx context.Context, key core.RunKey, each func(*workfl
 	for {
 		resp, err := c.runs.ListHistory(ctx, req)
 		if err != nil {
-			return notFound(err)
+			return known(err)
 		}
 		for _, ev := range resp.GetEvents() {
 			if err := each(ev); err != nil {
@@ -185,7 +197,7 @@ func (c *Client) Operations(ctx context.Context, key core.RunKey, stepPath strin
 	for {
 		resp, err := c.runs.ListOperations(ctx, req)
 		if err != nil {
-			return nil, notFound(err)
+			return nil, known(err)
 		}
 		for _, e := range resp.GetEntries() {
 			ops = append(ops, e.GetOperation())

@@ -38,7 +38,7 @@ func (c *Client) definition(ctx context.Context, req *statev1.GetDefinitionReque
 	}
 	resp, err := c.definitions.GetDefinition(ctx, req)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, known(err)
 	}
 	d := resp.GetDefinition()
 	def := c.compiled.get(d.GetDigest(), "", now)
