@@ -14,6 +14,7 @@ type flight struct {
 	breaker     Breaker
 	tool        string
 	incarnation string
+	intended    time.Time
 	permit      string
 	// read is set for an agent's READ, which is not on record before its answer.
 	read *readCall
@@ -108,7 +109,8 @@ func (s *Scheduler) invoke(key RunKey, run *workflowv1.Run, c engine.Invoke, eve
 	op := c.Operation
 	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
 	s.flights.add(at, &flight{
-		breaker: s.breaker(run, op.GetServer(), c.Breaker), tool: op.GetTool(), incarnation: op.GetIncarnation(), permit: s.slots.permit(waiter{key, c.StepPath}),
+		breaker: s.breaker(run, op.GetServer(), c.Breaker), tool: op.GetTool(), incarnation: op.GetIncarnation(),
+		intended: op.GetIntentTime().AsTime(), permit: s.slots.permit(waiter{key, c.StepPath}),
 	})
 	s.send(Invocation{
 		Attempt: at, Server: op.GetServer(), Tool: op.GetTool(), Arguments: engine.Arguments(events[op.GetArgumentsSequence()]),
@@ -153,7 +155,8 @@ func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 	op := r.command.Operation
 	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
 	fresh := s.flights.add(at, &flight{
-		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(), read: r,
+		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(),
+		intended: op.GetIntentTime().AsTime(), read: r,
 		permit: s.slots.permit(waiter{key, r.command.StepPath}),
 	})
 	if !fresh {
@@ -169,20 +172,24 @@ func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 func (s *Scheduler) attach(key RunKey, c engine.Attach) {
 	op := c.Operation
 	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
-	if !s.flights.add(at, &flight{breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation()}) {
+	fl := &flight{
+		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(),
+		intended: op.GetIntentTime().AsTime(),
+	}
+	if !s.flights.add(at, fl) {
 		return
 	}
 	s.slots.count(op.GetServer())
 	if now := s.slots.connected(); now != "" {
-		s.askAfter(at, op.GetIncarnation(), now)
+		s.askAfter(at, fl, now)
 	}
 }
 
 // askAfter asks the gateway for the result of an attempt, if it is the one that the intent names. Another one was started in its place:
 // the gateway of the intent is gone, and with it what it knew.
-func (s *Scheduler) askAfter(at Attempt, incarnation, connected string) {
-	if incarnation == connected {
-		s.opts.Dispatcher.Attach(at)
+func (s *Scheduler) askAfter(at Attempt, fl *flight, connected string) {
+	if fl.incarnation == connected {
+		s.opts.Dispatcher.Attach(at, fl.intended)
 		return
 	}
 	s.Results([]AttemptResult{{
@@ -194,7 +201,7 @@ func (s *Scheduler) askAfter(at Attempt, incarnation, connected string) {
 func (s *Scheduler) Connected(incarnation string) {
 	s.tasks.doubt() // agents may have come through a gateway that died before it passed their answers on
 	for at, fl := range s.flights.all() {
-		s.askAfter(at, fl.incarnation, incarnation)
+		s.askAfter(at, fl, incarnation)
 	}
 	s.slots.connect(incarnation)
 }

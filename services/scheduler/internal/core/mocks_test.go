@@ -7,6 +7,7 @@ package core
 import (
 	context "context"
 	reflect "reflect"
+	time "time"
 
 	gomock "github.com/golang/mock/gomock"
 	v1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -193,17 +194,17 @@ func (m *MockDispatcher) EXPECT() *MockDispatcherMockRecorder {
 }
 
 // Attach mocks base method.
-func (m *MockDispatcher) Attach(a Attempt) bool {
+func (m *MockDispatcher) Attach(a Attempt, intended time.Time) bool {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Attach", a)
+	ret := m.ctrl.Call(m, "Attach", a, intended)
 	ret0, _ := ret[0].(bool)
 	return ret0
 }
 
 // Attach indicates an expected call of Attach.
-func (mr *MockDispatcherMockRecorder) Attach(a interface{}) *gomock.Call {
+func (mr *MockDispatcherMockRecorder) Attach(a, intended interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Attach", reflect.TypeOf((*MockDispatcher)(nil).Attach), a)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Attach", reflect.TypeOf((*MockDispatcher)(nil).Attach), a, intended)
 }
 
 // Send mocks base method.

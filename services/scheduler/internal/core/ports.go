@@ -152,8 +152,8 @@ type ServerStatus struct {
 type Dispatcher interface {
 	// Send sends an attempt; false: it was certainly not sent, because no gateway is connected.
 	Send(inv Invocation) bool
-	// Attach asks for the result of an attempt; false: no gateway is connected, ask again after Connected.
-	Attach(a Attempt) bool
+	// Attach asks for the result of an attempt intended at a time; false: no gateway is connected, ask again after Connected.
+	Attach(a Attempt, intended time.Time) bool
 }
 
 // DispatchSink takes what a gateway says. Its methods do not block.

@@ -285,7 +285,7 @@ func TestTakingUpAsksForOpenCalls(t *testing.T) {
 	r.store.EXPECT().Run(gomock.Any(), gomock.Any()).Return(head, uint32(7), nil).AnyTimes()
 	r.store.EXPECT().Events(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(r.read).AnyTimes()
 	asked := make(chan Attempt, 1)
-	r.dispatch.EXPECT().Attach(gomock.Any()).DoAndReturn(func(a Attempt) bool {
+	r.dispatch.EXPECT().Attach(gomock.Any(), r.clock.Now()).DoAndReturn(func(a Attempt, _ time.Time) bool {
 		asked <- a
 		return true
 	})

@@ -51,9 +51,9 @@ func (c *Client) Send(inv core.Invocation) bool {
 }
 
 // Attach implements core.Dispatcher.
-func (c *Client) Attach(a core.Attempt) bool {
+func (c *Client) Attach(a core.Attempt, intended time.Time) bool {
 	return c.enqueue(func(q *gatewayv1.DispatchRequest) {
-		q.Attaches = append(q.Attaches, &gatewayv1.AttachAttempt{Attempt: attemptRef(a)})
+		q.Attaches = append(q.Attaches, &gatewayv1.AttachAttempt{Attempt: attemptRef(a), IntentTime: timestamppb.New(intended)})
 	})
 }
 
