@@ -215,11 +215,22 @@ func (a *actor) unpark(batch []message) []message {
 
 // decide hands one input to the interpreter.
 func (a *actor) decide(d *decided, m message) error {
-	if err := a.load(m); err != nil {
-		if errors.Is(err, ErrNotFound) {
+	if m.start != nil && a.run != nil {
+		a.startTwice(m)
+		return nil
+	}
+	if call, ok := m.event.(engine.CallTool); ok {
+		rec, err := a.recorded(d, call)
+		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %w", errUnread, err)
+		call.Recorded, m.event = rec, call
+		if seq := rec.GetOutputSequence(); seq != 0 {
+			m.extra = []uint64{seq}
+		}
+	}
+	if err := a.load(m); err != nil {
+		return err
 	}
 	if len(d.result.Events) == 0 {
 		d.expected = a.run.GetSequence()
@@ -248,9 +259,6 @@ func (a *actor) decide(d *decided, m message) error {
 	d.answers = append(d.answers, answer{message: m, sequence: a.run.GetSequence()})
 	return nil
 }
-
-// errUnread is the error of an input whose run could not be read.
-var errUnread = errors.New("the run could not be read")
 
 // recorded is the ledger's entry of an agent's call as of now: what this batch has changed already comes before what is stored.
 func (a *actor) recorded(d *decided, call engine.CallTool) (*workflowv1.Operation, error) {
@@ -356,26 +364,41 @@ func (a *actor) commit(d *decided) error {
 	return nil
 }
 
-// refused forgets what state did not take.
+// refused tells those who wait why their input was not taken, and forgets what was decided.
 func (a *actor) refused(d *decided, err error) {
-	var already *AlreadyStarted
+	for _, an := range d.answers {
+		an.message.fail(err)
+	}
+	for _, r := range d.result.Replies {
+		a.s.tasks.answer(a.key, engine.Reply{OperationID: r.OperationID, Failure: unavailable()})
+	}
+	a.forget()
 	switch {
 	case errors.Is(err, ErrFenced):
 		a.s.loseShards()
-	case errors.Is(err, ErrConflict):
-		// Somebody else wrote this run: read it again and give its commands again, so that nothing of it is forgotten.
-		a.s.opts.Logger.Warn("a run has moved on under another commit; it is read again", "run", a.key.ID)
-		a.s.begin(func() { a.s.reread(a.key) })
-	case errors.As(err, &already), errors.Is(err, ErrRunExists), errors.Is(err, ErrRequestReused):
-	case a.s.ctx.Err() == nil:
-		a.s.opts.Logger.Error("a commit was refused", "run", a.key.ID, "error", err)
+	case a.s.ctx.Err() != nil || d.start != nil:
+	default:
+		// What was decided is gone, and with it inputs for which nobody waits: the run's commands, given again, bring them back.
+		a.s.opts.Logger.Error("a commit was refused; the run is read again", "run", a.key.ID, "error", err)
+		a.s.tasks.unlearn(a.key)
+		wait := longestWait
+		if errors.Is(err, ErrConflict) {
+			wait = firstWait
+		}
+		a.s.begin(func() { a.s.reread(a.key, wait) })
 	}
-	a.drop(d, err)
 }
 
-func (s *Scheduler) reread(key RunKey) {
-	if run, shard, err := s.opts.Store.Run(s.ctx, key); err == nil {
-		s.resume(shard, run)
+// reread gives the commands of a run again as it is stored.
+func (s *Scheduler) reread(key RunKey, wait time.Duration) {
+	for ; clock.Sleep(s.ctx, s.opts.Clock, wait) == nil; wait = min(2*wait, longestWait) {
+		run, shard, err := s.opts.Store.Run(s.ctx, key)
+		if err == nil {
+			s.resume(shard, run)
+		}
+		if !errors.Is(err, ErrAway) {
+			return
+		}
 	}
 }
 
