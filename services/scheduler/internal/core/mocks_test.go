@@ -327,6 +327,21 @@ func (mr *MockLocksMockRecorder) Acquire(run, hold interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Acquire", reflect.TypeOf((*MockLocks)(nil).Acquire), run, hold)
 }
 
+// Held mocks base method.
+func (m *MockLocks) Held(ctx context.Context) ([]HeldLock, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Held", ctx)
+	ret0, _ := ret[0].([]HeldLock)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Held indicates an expected call of Held.
+func (mr *MockLocksMockRecorder) Held(ctx interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Held", reflect.TypeOf((*MockLocks)(nil).Held), ctx)
+}
+
 // Release mocks base method.
 func (m *MockLocks) Release(run RunKey, hold *v1.LockHold) {
 	m.ctrl.T.Helper()

@@ -168,12 +168,14 @@ type DispatchSink interface {
 	Servers(servers []ServerStatus)
 }
 
-// Locks asks the lock service. Both methods return at once, try until ctx of the service ends, and answer through the LockSink.
+// Locks asks the lock service. Acquire and Release return at once, try until the service ends, and answer through the LockSink.
 type Locks interface {
 	// Acquire asks for a lock.
 	Acquire(run RunKey, hold *workflowv1.LockHold)
 	// Release gives a lock back, or leaves its queue.
 	Release(run RunKey, hold *workflowv1.LockHold)
+	// Held lists all acquisitions of runs that the lock service knows, waiting ones included. It tries until ctx ends.
+	Held(ctx context.Context) ([]HeldLock, error)
 }
 
 // LockSink takes what the lock service says.

@@ -114,6 +114,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	go s.timers.run(s.ctx)
+	s.begin(s.freeOrphans)
 	select {
 	case <-ctx.Done():
 		return nil

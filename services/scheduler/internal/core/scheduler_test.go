@@ -34,6 +34,7 @@ type rig struct {
 	commits  chan *Commit
 	sent     chan Invocation
 	events   map[uint64]*workflowv1.HistoryEvent
+	held     []HeldLock
 }
 
 const definition = `api_version: signalbox/v1
@@ -62,6 +63,7 @@ func newRig(t *testing.T) *rig {
 	r.store.EXPECT().ClaimShards(gomock.Any(), gomock.Any()).Return(make([]uint64, Shards), nil).AnyTimes()
 	r.store.EXPECT().Latest(gomock.Any(), "default", "two", "").Return(def, nil).AnyTimes()
 	r.store.EXPECT().Definition(gomock.Any(), "default", def.Digest).Return(def, nil).AnyTimes()
+	r.locks.EXPECT().Held(gomock.Any()).DoAndReturn(func(context.Context) ([]HeldLock, error) { return r.held, nil }).AnyTimes()
 	r.recovery.EXPECT().View(gomock.Any()).Return(BreakerView{Closed: true}).AnyTimes()
 	r.recovery.EXPECT().Report(gomock.Any()).AnyTimes()
 	r.sched = New(Options{
@@ -326,3 +328,22 @@ func (r *rig) openRun() *workflowv1.Run {
 type gateFunc func() engine.Admission
 
 func (g gateFunc) Admit(_, _, _, _ string) engine.Admission { return g() }
+
+// A lock is freed at start only when the store confirms that no run holds it.
+func TestOrphanedLocksAreFreed(t *testing.T) {
+	r := newRig(t)
+	mine := RunKey{"default", "r1"}
+	r.held = []HeldLock{
+		{Run: mine, AcquisitionID: "kept", Token: "1"}, {Run: mine, AcquisitionID: "left", Token: "2"},
+		{Run: RunKey{"default", "lost"}, AcquisitionID: "lost", Token: "3"}, {Run: RunKey{"default", "away"}, AcquisitionID: "away", Token: "4"},
+	}
+	r.store.EXPECT().Run(gomock.Any(), mine).Return(&workflowv1.Run{Locks: []*workflowv1.LockHold{{AcquisitionId: "kept"}}}, uint32(0), nil).AnyTimes()
+	r.store.EXPECT().Run(gomock.Any(), RunKey{"default", "lost"}).Return(nil, uint32(0), ErrNotFound)
+	r.store.EXPECT().Run(gomock.Any(), RunKey{"default", "away"}).Return(nil, uint32(0), errors.New("away"))
+	freed := make(chan string, 4)
+	r.locks.EXPECT().Release(gomock.Any(), gomock.Any()).Do(func(_ RunKey, h *workflowv1.LockHold) { freed <- h.GetAcquisitionId() }).Times(2)
+	r.start()
+	if a, b := <-freed, <-freed; a != "left" || b != "lost" {
+		t.Fatalf("freed %s and %s", a, b)
+	}
+}

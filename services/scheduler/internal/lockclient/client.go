@@ -74,6 +74,32 @@ func (c *Client) Release(run core.RunKey, hold *workflowv1.LockHold) {
 	})
 }
 
+// Held implements core.Locks.
+func (c *Client) Held(ctx context.Context) ([]core.HeldLock, error) {
+	var held []core.HeldLock
+	req := &lockv1.ListRequest{PageSize: 1000}
+	for pause := firstPause; ; {
+		resp, err := c.locks.List(ctx, req)
+		if err != nil {
+			if sleep := clock.Sleep(ctx, c.clock, pause); sleep != nil {
+				return nil, err
+			}
+			pause = min(pause*2, longestPause)
+			continue
+		}
+		for _, a := range resp.GetAcquisitions() {
+			if id := a.GetOwner().GetRunId(); id != "" {
+				held = append(held, core.HeldLock{
+					Run: core.RunKey{Namespace: a.GetOwner().GetNamespace(), ID: id}, AcquisitionID: a.GetAcquisitionId(), Token: a.GetToken().GetValue(),
+				})
+			}
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			return held, nil
+		}
+	}
+}
+
 func owner(run core.RunKey) *lockv1.Owner {
 	return &lockv1.Owner{Namespace: run.Namespace, Kind: &lockv1.Owner_RunId{RunId: run.ID}}
 }
