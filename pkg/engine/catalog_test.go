@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"strings"
-	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,11 +15,11 @@ import (
 const maxDuration = 30 * time.Second
 
 // tools is the catalogue that the tests compile against. The tools of server s are named for what the ledger does with them.
-func tools(tb testing.TB) []*workflowv1.ToolDeclaration {
-	tb.Helper()
+func tools(t fataler) []*workflowv1.ToolDeclaration {
+	t.Helper()
 	args, err := structpb.NewStruct(map[string]any{"key": "${self.idempotency_key}"})
 	if err != nil {
-		tb.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	probe := &workflowv1.ToolRef{Server: "s", Tool: "find", Arguments: args, Happened: "output.found"}
 	out := []*workflowv1.ToolDeclaration{
@@ -41,8 +40,8 @@ func tools(tb testing.TB) []*workflowv1.ToolDeclaration {
 			InputSchema: []byte(`{"type":"object","required":["id","key"],"properties":{"id":{"type":"string","maxLength":3},"key":{"type":"string"}},"additionalProperties":false}`),
 		},
 	}
-	for _, t := range out {
-		t.Server, t.EffectDeclared, t.MaxDuration = "s", true, durationpb.New(maxDuration)
+	for _, d := range out {
+		d.Server, d.EffectDeclared, d.MaxDuration = "s", true, durationpb.New(maxDuration)
 	}
 	return append(out, &workflowv1.ToolDeclaration{Server: "other", Name: "read", Effect: workflowv1.Effect_EFFECT_READ, EffectDeclared: true})
 }
@@ -53,12 +52,12 @@ escalations: {person: {levels: [{roles: [boss]}]}}
 `
 
 // compile compiles a definition that is written without its preamble. Warnings are fine, errors are not.
-func compile(tb testing.TB, yaml string) *workflow.Definition {
-	tb.Helper()
+func compile(t fataler, yaml string) *workflow.Definition {
+	t.Helper()
 	src := preamble + strings.ReplaceAll(yaml, "\t", "  ")
-	def, findings := workflow.Check("test.yaml", []byte(src), workflow.NewCatalog(tools(tb)))
+	def, findings := workflow.Check("test.yaml", []byte(src), workflow.NewCatalog(tools(t)))
 	if def == nil {
-		tb.Fatalf("%s\n%s", findings, src)
+		t.Fatalf("%s\n%s", findings, src)
 	}
 	return def
 }

@@ -99,13 +99,3 @@ func (m *machine) release(which func(*workflowv1.LockHold) bool) {
 		m.command(ReleaseLock{Hold: h})
 	}
 }
-
-// waitsForLock reports whether the current state waits for a lock.
-func waitsForLock(run *workflowv1.Run) *workflowv1.LockHold {
-	for _, h := range run.GetLocks() {
-		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
-			return h
-		}
-	}
-	return nil
-}

@@ -121,6 +121,12 @@ func effectLeft(a *workflowv1.ActiveStep) *workflowv1.OpenOperation {
 	return nil
 }
 
+// mustStand reports whether an effect that a step leaves keeps the step from having it again: one that happened does, and one in doubt
+// unless having it twice is having it once. (A key does not help here: a new visit has a new one.)
+func mustStand(op *workflowv1.OpenOperation) bool {
+	return op.GetOutputSequence() != 0 || unknown(op) && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
+}
+
 // repeatable reports whether an open step may be tried again without a second effect: nothing of it stands, and nothing above
 // IDEMPOTENT_WRITE is in doubt.
 func repeatable(a *workflowv1.ActiveStep) bool {

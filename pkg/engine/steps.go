@@ -80,7 +80,7 @@ func (m *machine) completeStep(s *workflow.Step, c completion) {
 	e := &workflowv1.StepCompleted{
 		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: op.GetId(), Attempt: op.GetAttempt(),
 		Event: c.event, Problem: c.problem, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,
-		HoldsEffect: c.reused != 0 || op.GetEffect() > workflowv1.Effect_EFFECT_READ && (c.operation != nil || !repeatable(a)),
+		HoldsEffect: c.reused != 0 || c.operation.GetEffect() > workflowv1.Effect_EFFECT_READ || mustStand(effectLeft(a)),
 	}
 	if c.reused == 0 && (c.own || effectLeft(a) != nil) && work.Compensate != nil && work.Compensate.Tool != nil {
 		e.Compensation = m.compensationRecord(s, work, op, c.output)

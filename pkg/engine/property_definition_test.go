@@ -1,0 +1,141 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+
+	"pgregory.net/rapid"
+)
+
+// anyDefinition draws a small definition: one to four states in a row with steps of all kinds, locks, deadlines, handlers and undos.
+// Whatever it draws is one that may be registered.
+func anyDefinition(t *rapid.T) string {
+	d := &drawing{T: t, states: rapid.IntRange(1, 4).Draw(t, "states")}
+	var b strings.Builder
+	fmt.Fprintf(&b, "deadline: 3h\ncompensation: {on_failure: %s}\n", d.pick("escalate_and_continue", "escalate_and_stop"))
+	b.WriteString("resources: {locks: {low: {key: \"'low'\", rank: 10, wait: 10m, lease: 20m}, high: {key: \"'high'\", rank: 20, wait: 10m}}}\n")
+	if d.chance(3) {
+		b.WriteString(d.handlers(false, false) + "\n")
+	}
+	b.WriteString("initial: s0\nstates:\n")
+	for i := range d.states {
+		fmt.Fprintf(&b, "\ts%d:\n\t\tmax_visits: 3\n", i)
+		if d.chance(2) {
+			fmt.Fprintf(&b, "\t\trollback_scope: %s\n", d.pick("red", "blue"))
+		}
+		if d.chance(4) {
+			b.WriteString("\t\tlocks: " + d.pick("[{lock: low}]", "[{lock: high}, {lock: low}]") + "\n")
+		}
+		if d.chance(4) {
+			b.WriteString("\t\tdeadline: 30m\n")
+		}
+		if d.chance(3) {
+			b.WriteString("\t\t" + d.handlers(false, false) + "\n")
+		}
+		b.WriteString("\t\tsteps:\n")
+		for range rapid.IntRange(1, 3).Draw(t, "steps") {
+			b.WriteString(d.step())
+		}
+		next := fmt.Sprintf("s%d", i+1)
+		if i == d.states-1 {
+			next = "end"
+		}
+		fmt.Fprintf(&b, "\t\ttransitions: [{when: input.id == 'none', to: beside}, {to: %s}]\n", next)
+	}
+	b.WriteString("\tend: {terminal: succeeded}\n\tbeside: {terminal: rejected}\n\tred: {rollback_scope: red, max_visits: 3, transitions: [{to: beside}]}\n")
+	b.WriteString("\tblue: {rollback_scope: blue, max_visits: 3, transitions: [{when: input.id == 'none', to: s0}, {to: red}]}\n")
+	// red and blue exist for the scopes' names; they are reached by a guard that is never true.
+	return strings.Replace(b.String(), "{when: input.id == 'none', to: beside}", "{when: input.id == 'none', to: beside}, {when: input.id == 'none', to: blue}", 1)
+}
+
+type drawing struct {
+	*rapid.T
+	states, steps, fallbacks int
+}
+
+// chance is true once in n.
+func (d *drawing) chance(n int) bool { return rapid.IntRange(1, n).Draw(d.T, "chance") == 1 }
+
+func (d *drawing) pick(of ...string) string { return rapid.SampledFrom(of).Draw(d.T, "pick") }
+
+// unsafeTools may not be retried: the linter sees to it.
+func unsafeTool(tool string) bool { return tool == "write" || tool == "mail" || tool == "typed" }
+
+func (d *drawing) step() string {
+	d.steps++
+	out := fmt.Sprintf("\t\t\t- id: x%d\n", d.steps)
+	if d.chance(6) {
+		out += fmt.Sprintf("\t\t\t\tif: run.visits('s0') %s 1\n", d.pick("==", ">"))
+	}
+	kind := d.pick("read", "put", "write", "write", "keyed", "probed", "mail", "typed", "agent", "human", "wait", "set", "emit")
+	undo := true
+	switch kind {
+	case "agent":
+		out += "\t\t\t\tagent: {agent: helper, allowed_tools: [s/read, s/put, s/write, s/keyed, s/probed], max_effect: write, budget: {max_turns: 1, max_tokens: 1}}\n"
+		out += "\t\t\t\tattempt_timeout: 5m\n"
+	case "human":
+		out += "\t\t\t\thuman: {roles: [boss], decisions: [yes, no], due: 20m}\n"
+	case "wait":
+		out += "\t\t\t\twait: {duration: 3m}\n"
+		undo = false
+	case "set":
+		out += "\t\t\t\tset: {values: {n: run.visits('s0')}}\n"
+		undo = false
+	case "emit":
+		out += "\t\t\t\temit: {type: t.v1}\n"
+		undo = false
+	default:
+		out += fmt.Sprintf("\t\t\t\ttool: {server: s, tool: %s, arguments: {a: x%d}}\n", kind, d.steps)
+	}
+	if undo && d.chance(2) {
+		out += "\t\t\t\t" + d.compensate() + "\n"
+	}
+	if d.chance(4) {
+		out += "\t\t\t\ttimeout: 10m\n"
+	}
+	if unsafeTool(kind) || !d.chance(3) {
+		out += "\t\t\t\t" + d.handlers(!unsafeTool(kind), true) + "\n"
+	}
+	return out
+}
+
+func (d *drawing) compensate() string {
+	tool := d.pick("undo", "unwrite", "keyed", "probed")
+	retry := ""
+	if tool != "unwrite" && d.chance(2) {
+		retry = ", retry: {max_attempts: 2}"
+	}
+	return fmt.Sprintf("compensate: {tool: {server: s, tool: %s}%s}", tool, retry)
+}
+
+// handlers draws one or two handlers. The last handles every error, so that no retry further out applies to what may not be retried.
+func (d *drawing) handlers(retry, step bool) string {
+	var out []string
+	if d.chance(2) {
+		out = append(out, "{types: ["+d.pick("timeout", "unavailable", "tool-error", "schema", "circuit-open", "deadline", "lock-overdue", "decision-overdue", "visit-limit")+"]"+
+			d.retry(retry)+", "+d.action(step)+"}")
+	}
+	if d.chance(6) && step {
+		out = append(out, "{types: [unknown-outcome], "+d.pick("skip: true", "escalate: {code: person}", "escalate: {code: person, continue: true}")+"}")
+	}
+	return "on_error: {handlers: [" + strings.Join(append(out, `{types: ["*"]`+d.retry(retry)+", "+d.action(step)+"}"), ", ") + "]}"
+}
+
+func (d *drawing) retry(may bool) string {
+	if !may || d.chance(2) {
+		return ""
+	}
+	return ", retry: {max_attempts: 3}"
+}
+
+func (d *drawing) action(step bool) string {
+	to := fmt.Sprintf("s%d", rapid.IntRange(0, d.states-1).Draw(d.T, "to"))
+	kinds := []string{"transition: " + to, "transition: beside", "fail: true", "compensate: {}", "compensate: {then: " + to + "}", "compensate: {scope: red, then: " + to + "}",
+		"compensate: {scope: blue, then: beside}"}
+	if step {
+		d.fallbacks++
+		kinds = append(kinds, "skip: true", "escalate: {code: person}", "escalate: {code: person, continue: true}", "fallback: {output: {n: \"${1}\"}}",
+			fmt.Sprintf("fallback: {step: {id: f%d, tool: {server: s, tool: %s}, %s}}", d.fallbacks, d.pick("read", "put", "write", "probed"), d.compensate()))
+	}
+	return d.pick(kinds...)
+}

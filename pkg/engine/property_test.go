@@ -1,0 +1,494 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/engine"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// TestAnyRun plays runs of definitions that nobody thought of against tool servers, people, agents, clocks and crashes that do what they
+// like, and asserts what is promised: the invariants after each input, no effect twice, nothing left over after an undo, and that a run
+// whose inputs all come ends.
+func TestAnyRun(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		yaml := anyDefinition(t)
+		story := &story{T: t, yaml: yaml}
+		s := newSimulation(t, story, compile(story, yaml))
+		s.submit(engine.Start{Namespace: "default", RunID: "r1", Input: json.RawMessage(`{"id":"o1"}`)})
+		for range rapid.IntRange(5, 50).Draw(t, "inputs") {
+			s.something()
+		}
+		for range 600 {
+			if s.run().GetStatus() == ended {
+				break
+			}
+			s.settle()
+		}
+		if s.run().GetStatus() != ended {
+			s.t.Fatalf("every input has come and the run has not ended; it waits for %s", s.why())
+		}
+		s.leftOver()
+	})
+}
+
+// story tells with a failure what led to it.
+type story struct {
+	*rapid.T
+	yaml   string
+	inputs []string
+}
+
+func (s *story) Fatalf(format string, args ...any) {
+	s.T.Helper()
+	s.T.Fatalf("%s\n%s\n%s", fmt.Sprintf(format, args...), strings.Join(s.inputs, "\n"), s.yaml)
+}
+
+// attempt is what the tool server knows of an attempt.
+type attempt struct {
+	op     *workflowv1.OpenOperation
+	number uint32
+	path   string
+	// lost: its answer was. landed: it had its effect. until: it can still have it.
+	lost, landed bool
+	until        time.Time
+}
+
+// simulation is the world around a run, with the truth about every effect.
+type simulation struct {
+	*world
+	rt       *rapid.T
+	story    *story
+	attempts map[string]*attempt
+	// standing counts the effects of a place that stand: a step, a fallback of one, or an agent's call. acknowledged are those the run knows of.
+	standing     map[string]int
+	acknowledged map[string]bool
+	keys         map[string]bool
+	locks        map[string]bool
+	agents       map[string]*agent
+	tokens       int
+}
+
+func newSimulation(t *rapid.T, story *story, def *workflow.Definition) *simulation {
+	return &simulation{
+		world: newWorld(story, def), rt: t, story: story, attempts: map[string]*attempt{}, standing: map[string]int{}, acknowledged: map[string]bool{}, keys: map[string]bool{},
+		locks: map[string]bool{}, agents: map[string]*agent{},
+	}
+}
+
+// submit gives an input; a refusal is fine. It follows the commands that come back.
+func (s *simulation) submit(ev engine.InputEvent) bool {
+	s.t.Helper()
+	s.jitter = rapid.Float64Range(0, 0.999).Draw(s.rt, "jitter")
+	s.story.inputs = append(s.story.inputs, fmt.Sprintf("%s %T%+v", s.now.Format(time.TimeOnly), ev, ev))
+	if err := s.try(ev); err != nil {
+		s.story.inputs = append(s.story.inputs, "\trefused: "+err.Error())
+		return false
+	}
+	s.story.inputs = append(s.story.inputs, "\t"+s.facts()+"\t"+s.why())
+	s.settlements()
+	for _, c := range s.commands {
+		switch c := c.(type) {
+		case engine.Invoke:
+			s.invoked(c)
+		case engine.AcquireLock:
+			s.locks[c.Hold.GetAcquisitionId()] = true
+		}
+	}
+	return true
+}
+
+// place is what an operation's effect belongs to: the operation without its generation, or for an agent's call all of it.
+func place(op *workflowv1.OpenOperation) string {
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+		return op.GetId()[:strings.LastIndex(op.GetId(), "/")]
+	}
+	return op.GetId()
+}
+
+// invoked asserts that an attempt may go out.
+func (s *simulation) invoked(c engine.Invoke) {
+	s.t.Helper()
+	op := c.Operation
+	if op.GetEffect() > workflowv1.Effect_EFFECT_READ && s.acknowledged[place(op)] {
+		s.t.Fatalf("%s is sent again over a success that was not undone", op.GetId())
+	}
+	repeatable := op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || op.GetIdempotencyArgument() != ""
+	for _, a := range s.attempts {
+		if !repeatable && a.lost && a.op.GetId() == op.GetId() && a.op.GetGeneration() == op.GetGeneration() && !s.settledAsNot(a) {
+			s.t.Fatalf("%s is sent again although nobody knows whether attempt %d happened", op.GetId(), a.number)
+		}
+	}
+	key := attemptKey(op.GetId(), op.GetAttempt())
+	if s.attempts[key] != nil {
+		s.t.Fatalf("%s is sent twice", key)
+	}
+	s.attempts[key] = &attempt{op: op, number: op.GetAttempt(), path: c.StepPath}
+}
+
+// settledAsNot: an undo that was settled as not happened is sent again under the same name.
+func (s *simulation) settledAsNot(a *attempt) bool {
+	return a.until.IsZero() || a.op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION && !a.landed
+}
+
+// land gives an attempt its effect.
+func (s *simulation) land(a *attempt) {
+	s.t.Helper()
+	a.landed = true
+	op := a.op
+	if op.GetEffect() <= workflowv1.Effect_EFFECT_READ {
+		return
+	}
+	if again := s.keys[op.GetIdempotencyKey()]; again && op.GetIdempotencyArgument() != "" {
+		return // the server knows the key
+	}
+	s.keys[op.GetIdempotencyKey()] = true
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION {
+		undone, _, _ := strings.Cut(op.GetId(), "/undo/")
+		s.standing[undone] = 0
+	}
+	s.standing[place(op)]++
+	if op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE && s.standing[place(op)] > 1 {
+		s.t.Fatalf("the effect of %s happened twice (attempt %d)", op.GetId(), a.number)
+	}
+}
+
+// settlements keeps what the run now takes for granted.
+func (s *simulation) settlements() {
+	for _, ev := range s.made {
+		switch f := ev.GetFact().(type) {
+		case *workflowv1.HistoryEvent_StepCompleted:
+			if id := f.StepCompleted.GetOperationId(); id != "" && f.StepCompleted.GetHoldsEffect() {
+				s.acknowledged[id[:strings.LastIndex(id, "/")]] = true
+			}
+		case *workflowv1.HistoryEvent_OperationSucceeded:
+			if row := s.row(f.OperationSucceeded.GetOperationId()); row.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
+				s.acknowledged[row.GetId()] = true
+			}
+		case *workflowv1.HistoryEvent_UndoSettled:
+			if f.UndoSettled.GetSucceeded() {
+				delete(s.acknowledged, f.UndoSettled.GetStepPath())
+			}
+		case *workflowv1.HistoryEvent_OutcomeSettled:
+			if !f.OutcomeSettled.GetHappened() {
+				for _, a := range s.attempts {
+					if a.op.GetId() == f.OutcomeSettled.GetOperationId() {
+						a.until = time.Time{}
+					}
+				}
+			}
+		}
+	}
+}
+
+// happened is the truth about an open operation.
+func (s *simulation) happened(op *workflowv1.OpenOperation) bool {
+	for _, a := range s.attempts {
+		if a.op.GetId() == op.GetId() && a.landed && a.op.GetIdempotencyKey() == op.GetIdempotencyKey() {
+			return true
+		}
+	}
+	return false
+}
+
+// something happens.
+func (s *simulation) something() {
+	s.t.Helper()
+	if s.run().GetStatus() == ended {
+		return
+	}
+	switch rapid.IntRange(0, 13).Draw(s.rt, "something") {
+	case 0, 1, 2, 3, 4:
+		if ops := s.flying(); len(ops) > 0 {
+			s.result(rapid.SampledFrom(ops).Draw(s.rt, "operation"), rapid.IntRange(0, 9).Draw(s.rt, "result"))
+		}
+	case 5:
+		s.now = s.now.Add(time.Duration(rapid.IntRange(0, 900).Draw(s.rt, "seconds")) * time.Second)
+		s.submit(engine.Tick{})
+	case 6:
+		if next := engine.NextWake(s.run()); next.After(s.now) {
+			s.now = next
+		}
+		s.submit(engine.Tick{})
+	case 7:
+		s.stray()
+	case 8, 9:
+		s.person(rapid.Bool().Draw(s.rt, "kind"))
+	case 10, 11:
+		s.agent(rapid.IntRange(0, 9).Draw(s.rt, "agent"))
+	case 12:
+		s.lockService()
+	default:
+		s.rare(rapid.IntRange(0, 7).Draw(s.rt, "rare"))
+	}
+}
+
+// rare is what happens now and then.
+func (s *simulation) rare(n int) {
+	s.t.Helper()
+	switch n {
+	case 0:
+		s.submit(engine.Cancel{Reason: "enough"})
+	case 1:
+		s.busy["s"] = !s.busy["s"]
+		s.slots()
+	case 2:
+		s.breaker["s"] = s.now.Add(time.Minute)
+	case 3:
+		s.submit(engine.Signal{Name: "n", RequestID: "s1"})
+	default: // everything crashes, and what the gateway knows of each attempt is asked
+		for _, op := range s.flying() {
+			s.result(op, rapid.IntRange(0, 9).Draw(s.rt, "result"))
+		}
+		s.agents = map[string]*agent{}
+	}
+}
+
+// result is what becomes of an attempt.
+func (s *simulation) result(op *workflowv1.OpenOperation, how int) {
+	s.t.Helper()
+	a := s.attempts[attemptKey(op.GetId(), op.GetAttempt())]
+	bad := engine.Unanswered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Message: "it failed"}
+	bad.Type = rapid.SampledFrom([]errorsv1.ErrorType{timeout, unavailable, invalid}).Draw(s.rt, "type")
+	switch {
+	case op.GetTool() == "find":
+		s.submit(engine.Answered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Output: s.probe(op, how), IsError: how == 9})
+	case how == 0:
+		s.submit(engine.Answered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Output: json.RawMessage(`"no"`), IsError: true})
+	case how == 1:
+		s.submit(bad)
+	case how == 2:
+		bad.Resend = true
+		delete(s.attempts, attemptKey(op.GetId(), op.GetAttempt()))
+		s.submit(bad)
+	case how == 3 || how == 4:
+		if how == 3 {
+			s.land(a)
+		}
+		bad.Unknown, a.lost = true, true
+		if bad.ServerEnded = rapid.Bool().Draw(s.rt, "ended"); !bad.ServerEnded {
+			a.until = s.now.Add(maxDuration)
+		} else {
+			a.until = s.now
+		}
+		s.submit(bad)
+	default:
+		s.land(a)
+		s.submit(engine.Answered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Output: output(how)})
+	}
+}
+
+func output(how int) json.RawMessage {
+	if how == 5 {
+		return json.RawMessage(`{"n":"misfit"}`)
+	}
+	return json.RawMessage(`{"n":1}`)
+}
+
+// probe answers truthfully, or not at all.
+func (s *simulation) probe(op *workflowv1.OpenOperation, how int) json.RawMessage {
+	if how == 8 {
+		return json.RawMessage(`{}`)
+	}
+	_, subject := s.open(op.GetSubjectOperation())
+	return json.RawMessage(fmt.Sprintf(`{"found":%t,"n":1}`, s.happened(subject)))
+}
+
+func (s *simulation) open(id string) (*workflowv1.ActiveStep, *workflowv1.OpenOperation) {
+	for _, a := range s.run().GetActive() {
+		for _, op := range append(a.GetTask().GetOpenCalls(), a.GetOperation()) {
+			if op.GetId() == id {
+				return a, op
+			}
+		}
+	}
+	return nil, nil
+}
+
+// stray is an attempt that lands late, or an answer that comes late or again.
+func (s *simulation) stray() {
+	s.t.Helper()
+	var late []string
+	for key, a := range s.attempts {
+		if a.lost && (a.landed || a.until.After(s.now)) {
+			late = append(late, key)
+		}
+	}
+	if len(late) == 0 {
+		return
+	}
+	slices.Sort(late)
+	a := s.attempts[rapid.SampledFrom(late).Draw(s.rt, "late")]
+	if !a.landed {
+		s.land(a)
+	}
+	if rapid.Bool().Draw(s.rt, "receipt") {
+		s.submit(engine.Answered{OperationID: a.op.GetId(), Attempt: a.number, Output: json.RawMessage(`{"n":2}`)})
+	}
+}
+
+// person answers an open question, and about outcomes truthfully.
+func (s *simulation) person(first bool) {
+	s.t.Helper()
+	pending := s.run().GetPendingDecisions()
+	if len(pending) == 0 {
+		return
+	}
+	q := s.event(pending[len(pending)-1].GetSequence()).GetEscalationOpened()
+	if first {
+		q = s.event(pending[0].GetSequence()).GetEscalationOpened()
+	}
+	d := engine.Decide{EscalationID: q.GetEscalationId(), By: "pat", SubjectDigest: q.GetSubjectDigest()}
+	d.Decision = rapid.SampledFrom(q.GetDecisions()).Draw(s.rt, "decision")
+	switch q.GetKind() {
+	case onError:
+		d.Value = json.RawMessage(`{"n":1}`)
+	case onUnknown:
+		_, op := s.open(q.GetOperationId())
+		if s.happened(op) && d.Decision == "did_not_happen" {
+			d.Decision = "happened"
+		} else if !s.happened(op) {
+			d.Decision = "did_not_happen"
+		}
+		d.Value = json.RawMessage(`{"n":1}`)
+	case onUndo:
+		if d.Decision == "done_by_hand" && q.GetStepPath() != "" {
+			s.standing[q.GetStepPath()] = 0
+		}
+	}
+	s.submit(d)
+}
+
+// agent works on a task that is open.
+func (s *simulation) agent(what int) {
+	s.t.Helper()
+	for _, step := range s.run().GetActive() {
+		if step.GetTask() == nil {
+			continue
+		}
+		a := s.agents[step.GetPath()]
+		if a == nil || what == 0 {
+			s.tokens++
+			a = &agent{world: s.world, path: step.GetPath(), token: []byte(fmt.Sprint(s.tokens)), counts: map[string]uint32{}}
+			if s.submit(engine.ClaimTask{StepPath: step.GetPath(), TokenDigest: a.token, Supersede: true}) {
+				s.agents[step.GetPath()] = a
+			}
+			return
+		}
+		switch what {
+		case 1:
+			s.submit(engine.ReleaseTask{StepPath: a.path, TokenDigest: a.token, Reason: "expired"})
+			delete(s.agents, a.path)
+		case 2:
+			s.submit(engine.FailTask{StepPath: a.path, TokenDigest: a.token, Message: "no idea"})
+			delete(s.agents, a.path)
+		case 3:
+			s.submit(engine.CompleteTask{StepPath: a.path, TokenDigest: a.token, Output: json.RawMessage(`{"n":1}`)})
+		default:
+			s.agentCall(a)
+		}
+		return
+	}
+}
+
+func (s *simulation) agentCall(a *agent) {
+	s.t.Helper()
+	tool := rapid.SampledFrom([]string{"read", "put", "write", "write", "keyed", "probed"}).Draw(s.rt, "tool")
+	key := ""
+	if tool == "keyed" {
+		key = rapid.SampledFrom([]string{"", "k1"}).Draw(s.rt, "key")
+	}
+	in := a.input("s/"+tool, `{"n":1}`, key)
+	if !s.submit(in) {
+		if key == "" {
+			a.counts["s/"+tool+string(engine.CallDigest(in.Arguments))]--
+		}
+		return
+	}
+	for _, c := range s.commands {
+		if r, ok := c.(engine.InvokeRead); ok {
+			s.submit(engine.ReadAnswered{
+				StepPath: a.path, TokenDigest: a.token, Tool: "s/read", Arguments: in.Arguments, Call: in.Call, Attempts: r.Operation.GetAttempt(),
+				Output: json.RawMessage(`1`), Diverged: r.Diverged,
+			})
+			return
+		}
+	}
+}
+
+// lockService grants what is asked for and confirms what is given back.
+func (s *simulation) lockService() {
+	s.t.Helper()
+	for _, h := range s.run().GetLocks() {
+		switch h.GetStatus() {
+		case workflowv1.LockStatus_LOCK_STATUS_WAITING:
+			s.submit(engine.LockAcquired{AcquisitionID: h.GetAcquisitionId(), Token: "t"})
+		case workflowv1.LockStatus_LOCK_STATUS_RELEASING:
+			s.submit(engine.LockFreed{AcquisitionID: h.GetAcquisitionId()})
+		}
+	}
+}
+
+func (s *simulation) slots() {
+	s.t.Helper()
+	for _, a := range s.run().GetActive() {
+		s.submit(engine.SlotFree{StepPath: a.GetPath()})
+	}
+}
+
+// settle gives the run every input that it waits for, and nothing goes wrong any more.
+func (s *simulation) settle() {
+	s.t.Helper()
+	s.busy, s.breaker = map[string]bool{}, map[string]time.Time{}
+	s.lockService()
+	s.slots()
+	for _, op := range s.flying() {
+		s.result(op, 7)
+	}
+	s.person(true)
+	s.agent(rapid.SampledFrom([]int{0, 3}).Draw(s.rt, "agent"))
+	if s.run().GetStatus() == ended {
+		return
+	}
+	if next := engine.NextWake(s.run()); !next.IsZero() {
+		if next.After(s.now) {
+			s.now = next
+		}
+		s.submit(engine.Tick{})
+		return
+	}
+	s.now = s.now.Add(maxDuration)
+}
+
+// leftOver asserts that a run which undid everything has left nothing.
+func (s *simulation) leftOver() {
+	s.t.Helper()
+	run := s.run()
+	if run.GetOutcome() != cancelled && run.GetOutcome() != timedOut {
+		return
+	}
+	for id := range s.rows {
+		row := s.row(id)
+		if row.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP || row.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
+			continue
+		}
+		name := id[:strings.LastIndex(id, "/")]
+		_, stepID, _ := strings.Cut(name, "/")
+		if i := strings.LastIndex(stepID, "~"); i >= 0 {
+			stepID = stepID[i+1:]
+		}
+		step, ok := s.def.Step(stepID)
+		if ok && step.Compensate != nil && s.standing[name] != 0 {
+			s.t.Fatalf("the run is %s, and the effect of %s stands", run.GetOutcome(), name)
+		}
+	}
+}
