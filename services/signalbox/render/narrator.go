@@ -42,12 +42,13 @@ type Narrator struct {
 	tools map[string]string // by operation id
 	locks map[string]string // by acquisition id
 	asked map[string]bool   // operations that are probes
+	reads map[string]bool   // operations that change nothing
 }
 
 // NewNarrator returns a narrator that knows nothing yet. It may begin anywhere in a history; what was told before is then named by
 // its id.
 func NewNarrator() *Narrator {
-	return &Narrator{tools: map[string]string{}, locks: map[string]string{}, asked: map[string]bool{}}
+	return &Narrator{tools: map[string]string{}, locks: map[string]string{}, asked: map[string]bool{}, reads: map[string]bool{}}
 }
 
 // Tell returns the line of an event.

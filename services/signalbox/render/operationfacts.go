@@ -44,6 +44,7 @@ func (n *Narrator) tool(operation string) string {
 func (n *Narrator) remember(op *workflowv1.OpenOperation) {
 	n.tools[op.GetId()] = op.GetServer() + "/" + op.GetTool()
 	n.asked[op.GetId()] = op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE
+	n.reads[op.GetId()] = op.GetEffect() == workflowv1.Effect_EFFECT_READ
 }
 
 func (n *Narrator) intended(e *workflowv1.OperationIntended) string {
@@ -74,11 +75,15 @@ func (n *Narrator) intended(e *workflowv1.OperationIntended) string {
 }
 
 func (n *Narrator) attemptFailed(e *workflowv1.AttemptFailed, event *workflowv1.HistoryEvent) string {
-	what := fmt.Sprintf("attempt %d of %s failed: ", e.GetAttempt(), n.tool(e.GetOperationId()))
-	if e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN {
-		what = fmt.Sprintf("attempt %d of %s may or may not have happened: ", e.GetAttempt(), n.tool(e.GetOperationId()))
+	how := "failed"
+	switch {
+	case e.GetStatus() != workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN:
+	case n.reads[e.GetOperationId()]:
+		how = "got no answer"
+	default:
+		how = "may or may not have happened"
 	}
-	what += Problem(e.GetProblem())
+	what := fmt.Sprintf("attempt %d of %s %s: %s", e.GetAttempt(), n.tool(e.GetOperationId()), how, Problem(e.GetProblem()))
 	if next := e.GetNext(); next != workflowv1.ActivityStatus_ACTIVITY_STATUS_UNSPECIFIED {
 		what += "; waits for " + Activity(next)
 		if e.GetWakeTime() != nil {

@@ -133,7 +133,7 @@ func Counts(c *workflowv1.RunCounters) string {
 	}{
 		{c.GetSteps(), "step", "steps"}, {c.GetOperations(), "operation", "operations"}, {c.GetRetries(), "retry", "retries"},
 		{c.GetUnknownOutcomes(), "unknown outcome", "unknown outcomes"}, {c.GetReconciled(), "settled by probe", "settled by probe"},
-		{c.GetDecided(), "settled by a person", "settled by people"}, {c.GetResent(), "settled by key", "settled by key"},
+		{c.GetDecided(), "settled by a person", "settled by people"}, {c.GetResent(), "settled by a retry", "settled by retries"},
 		{c.GetEscalations(), "escalation", "escalations"}, {c.GetCompensated(), "undone", "undone"},
 		{c.GetCompensationFailed(), "not undone", "not undone"},
 	} {
