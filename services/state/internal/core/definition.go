@@ -70,11 +70,7 @@ type Registered struct {
 // version is kept with another digest. A definition that is kept already is no change.
 func (d *Definitions) Register(ctx context.Context, r Registration) (Registered, error) {
 	file := cmp.Or(r.File, "definition")
-	document, findings := workflow.Load(file, r.Source)
-	var compiled *workflow.Definition
-	if !findings.HasErrors() {
-		compiled, findings = workflow.Compile(document, workflow.NewCatalog(r.Tools))
-	}
+	compiled, findings := workflow.Check(file, r.Source, workflow.NewCatalog(r.Tools))
 	if findings.HasErrors() || compiled == nil {
 		return Registered{}, definitionInvalid(file, findings)
 	}
