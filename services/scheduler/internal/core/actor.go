@@ -224,7 +224,8 @@ func (a *actor) decide(d *decided, m message) error {
 		if err != nil {
 			return err
 		}
-		call.Recorded, m.event = rec, call
+		call.Recorded = rec
+		m.event = call
 		if seq := rec.GetOutputSequence(); seq != 0 {
 			m.extra = []uint64{seq}
 		}
