@@ -78,6 +78,13 @@ func TestEveryEffectHasItsName(t *testing.T) {
 	}
 }
 
+func TestPolicyThatCannotBeKeptIsRefused(t *testing.T) {
+	_, err := toolServers(map[string]config.ToolServer{"desk": {HTTP: &config.HTTP{URL: "http://h/mcp"}, DefaultEffect: config.EffectRead}})
+	if err == nil || !contains(err.Error(), "servers.desk", "default_effect", "under tools") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnsetVariableNamesServerAndHeader(t *testing.T) {
 	_, err := toolServers(map[string]config.ToolServer{"desk": {HTTP: &config.HTTP{URL: "http://h/mcp", Headers: map[string]string{"X": "${env:SIGNALBOX_TEST_UNSET}"}}}})
 	if err == nil || !contains(err.Error(), "servers.desk", "http.headers", "X", "SIGNALBOX_TEST_UNSET") {
