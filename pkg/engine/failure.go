@@ -242,7 +242,7 @@ func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failu
 	case workflow.ActionEscalate:
 		return m.escalate(s, c, p)
 	case workflow.ActionCompensate:
-		m.handled(c, p, "compensate", nil)
+		m.handled(c, p, "compensate", afterUndo(act.Compensate, m.evidence(s, "", p)))
 		m.giveUp(s, p)
 		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 	case workflow.ActionFail:
@@ -335,6 +335,15 @@ func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem) bo
 	return false
 }
 
+// afterUndo is what an undo leaves for the gate of the state that follows it: a person who is asked there has to know what went wrong.
+// When the run ends with the undo, nobody is asked.
+func afterUndo(c *workflow.CompensateScope, ev *workflowv1.Evidence) *workflowv1.Evidence {
+	if c.Then == "" {
+		return nil
+	}
+	return ev
+}
+
 func (m *machine) evidence(s *workflow.Step, code string, p *workflowv1.Problem) *workflowv1.Evidence {
 	op := activeByPath(m.run, s.Path).GetOperation()
 	return &workflowv1.Evidence{Code: code, Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()}
@@ -374,7 +383,7 @@ func (m *machine) actOnState(c choice, p *workflowv1.Problem) bool {
 		m.dropSteps(p)
 		m.enterState(m.def.States[act.Escalate.To], &workflowv1.StateEntered{})
 	case act.Kind == workflow.ActionCompensate:
-		m.handled(c, p, "compensate", nil)
+		m.handled(c, p, "compensate", afterUndo(act.Compensate, &workflowv1.Evidence{Problem: p}))
 		m.dropSteps(p)
 		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 	case act.Kind == workflow.ActionFail:
