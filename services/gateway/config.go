@@ -44,8 +44,10 @@ type ServerConfig struct {
 	ProtocolVersion string
 	// ConnectTimeout bounds the start of a session. Default 10s.
 	ConnectTimeout time.Duration
-	// Tools are the policies of its tools, by name. A tool without one is governed by the server's own hints.
+	// Tools are the policies of its tools, by name. A tool without an effect has the server's DefaultEffect, else what its hints say.
 	Tools map[string]ToolPolicy
+	// DefaultEffect of tools that declare none; unspecified leaves it to the server's hints, and to WRITE where there are none.
+	DefaultEffect workflowv1.Effect
 }
 
 // StdioConfig declares a server that is started as a process and spoken to over its standard streams.
@@ -211,7 +213,7 @@ func (c Config) concurrency() map[string]int {
 func (c Config) policies() map[string]map[string]core.Policy {
 	all := map[string]map[string]core.Policy{}
 	for name, server := range c.Servers {
-		all[name] = map[string]core.Policy{}
+		all[name] = map[string]core.Policy{core.EveryTool: {Effect: server.DefaultEffect}}
 		for tool, policy := range server.Tools {
 			all[name][tool] = core.Policy(policy)
 		}

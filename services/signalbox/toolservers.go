@@ -33,10 +33,8 @@ func toolServers(declared map[string]config.ToolServer) (map[string]gateway.Serv
 }
 
 func toolServer(name string, declared config.ToolServer) (gateway.ServerConfig, error) {
-	made := gateway.ServerConfig{MaxConcurrency: declared.MaxConcurrency, Tools: map[string]gateway.ToolPolicy{}}
-	if declared.DefaultEffect != "" {
-		// The gateway knows policies of single tools only; a policy that is ignored in silence would be worse than none.
-		return made, fmt.Errorf("default_effect: %q cannot be applied by this version; give the effect of each tool under tools", declared.DefaultEffect)
+	made := gateway.ServerConfig{
+		MaxConcurrency: declared.MaxConcurrency, Tools: map[string]gateway.ToolPolicy{}, DefaultEffect: effect(declared.DefaultEffect),
 	}
 	if stdio := declared.Stdio; stdio != nil {
 		env, err := config.Expand(stdio.Env, os.LookupEnv)

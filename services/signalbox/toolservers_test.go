@@ -78,10 +78,10 @@ func TestEveryEffectHasItsName(t *testing.T) {
 	}
 }
 
-func TestPolicyThatCannotBeKeptIsRefused(t *testing.T) {
-	_, err := toolServers(map[string]config.ToolServer{"desk": {HTTP: &config.HTTP{URL: "http://h/mcp"}, DefaultEffect: config.EffectRead}})
-	if err == nil || !contains(err.Error(), "servers.desk", "default_effect", "under tools") {
-		t.Errorf("got %v", err)
+func TestDefaultEffectReachesTheGateway(t *testing.T) {
+	servers, err := toolServers(map[string]config.ToolServer{"desk": {HTTP: &config.HTTP{URL: "http://h/mcp"}, DefaultEffect: config.EffectRead}})
+	if err != nil || servers["desk"].DefaultEffect != workflowv1.Effect_EFFECT_READ {
+		t.Errorf("got %+v, %v", servers, err)
 	}
 }
 

@@ -69,11 +69,18 @@ func hintedEffect(tool Tool) workflowv1.Effect {
 
 func byName(a, b *workflowv1.ToolDeclaration) int { return strings.Compare(a.GetName(), b.GetName()) }
 
+// EveryTool is the name under which a server's policies hold the effect of tools that declare none of their own.
+const EveryTool = ""
+
 // declareAll declares the tools of a server in the order of their names. Of two with one name the first counts.
 func declareAll(server string, tools []Tool, policies map[string]Policy) []*workflowv1.ToolDeclaration {
 	declared := make([]*workflowv1.ToolDeclaration, 0, len(tools))
 	for _, tool := range tools {
-		declared = append(declared, declare(server, tool, policies[tool.Name]))
+		policy := policies[tool.Name]
+		if policy.Effect == workflowv1.Effect_EFFECT_UNSPECIFIED {
+			policy.Effect = policies[EveryTool].Effect
+		}
+		declared = append(declared, declare(server, tool, policy))
 	}
 	slices.SortStableFunc(declared, byName)
 	return slices.CompactFunc(declared, func(a, b *workflowv1.ToolDeclaration) bool { return a.GetName() == b.GetName() })
