@@ -63,6 +63,16 @@ func step(e *escalationv1.Envelope, path string, into any) bool {
 	return false
 }
 
+// undone tells whether the last result of a step was taken back.
+func undone(e *escalationv1.Envelope, path string) bool {
+	for _, s := range slices.Backward(e.GetSteps()) {
+		if s.GetStepPath() == path {
+			return s.GetStatus() == workflowv1.StepStatus_STEP_STATUS_COMPENSATED
+		}
+	}
+	return false
+}
+
 // proposal is what the agent decided, as the envelope shows it.
 type proposal struct {
 	Action     string  `json:"action"`
@@ -124,11 +134,15 @@ func (p *Person) considerCase(ctx context.Context, e *escalationv1.Envelope) (Ve
 		Comment  string `json:"comment"`
 	}
 	problem := e.GetRecord().GetOpened().GetEvidence().GetProblem()
+	again := fmt.Sprintf("the shop answers and the order is %s: work it again", o.Status)
+	if undone(e, "execute/refund") {
+		again = "the refund was taken back because of an error; " + again
+	}
 	switch {
 	case problem == nil && step(e, "approve/approval", &approval) && approval.Decision == Reject:
 		return Verdict{Decision: Close, Comment: "the lead said no: " + approval.Comment}, nil
 	case problem != nil && e.GetRun().GetVisits()["gather"] < mostVisits:
-		return Verdict{Decision: Retry, Comment: fmt.Sprintf("the shop answers and the order is %s: work it again", o.Status)}, nil
+		return Verdict{Decision: Retry, Comment: again}, nil
 	case problem != nil:
 		return Verdict{Decision: Close, Comment: "it failed too often; I take it from here by hand"}, nil
 	default:

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
+)
+
+// patience bounds every wait of the story; nothing depends on how long things take.
+const patience = 60 * time.Second
+
+// random gives a moment between two, by the seed.
+func (d *demo) random(from, to time.Duration) time.Duration {
+	return from + time.Duration(d.rand.Int64N(int64(to-from)))
+}
+
+func pause(ctx context.Context, t time.Duration) error { return clock.Sleep(ctx, clock.Real(), t) }
+
+// share is how many of the cases belong to a part of the story.
+func (d *demo) share(percent int) int { return d.opts.cases * percent / 100 }
+
+// send starts a run for each of some letters. It returns them once their starts were acknowledged.
+func (d *demo) send(ctx context.Context, n int) ([]*letter, error) {
+	var sent []*letter
+	for range n {
+		l, err := d.bag.draw(len(d.letters))
+		if err != nil {
+			return nil, err
+		}
+		if err := d.post(ctx, l); err != nil {
+			return nil, err
+		}
+		sent = append(sent, l)
+	}
+	return sent, nil
+}
+
+func (d *demo) post(ctx context.Context, l *letter) error {
+	if err := d.read.start(ctx, l); err != nil {
+		return err
+	}
+	d.letters = append(d.letters, l)
+	return nil
+}
+
+// quote shows some letters.
+func (d *demo) quote(letters []*letter, most int) {
+	for i, l := range letters {
+		if i == most && len(letters) > most {
+			d.page.item("… and %d more", len(letters)-most)
+			return
+		}
+		d.page.item("%-18s “%s”", l.name, l.input.Message)
+	}
+}
+
+// until looks at the runs again and again, tells when much has changed, and returns when done says so.
+func (d *demo) until(ctx context.Context, letters []*letter, done func(map[string]*workflowv1.Run) bool) (map[string]*workflowv1.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	last, told := "", -time.Second
+	for {
+		runs, err := d.read.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		by, missing := tally(runs, letters)
+		text := describe(by)
+		if missing > 0 {
+			return nil, fmt.Errorf("%d of %d acknowledged runs are not in the list", missing, len(letters))
+		}
+		finished := done(runs)
+		if text != last && (finished || d.page.age()-told > 700*time.Millisecond) {
+			d.page.line("%s: %s", count(len(letters), "case", "cases"), text)
+			last, told = text, d.page.age()
+		}
+		if finished {
+			return runs, nil
+		}
+		if err := pause(ctx, blink); err != nil {
+			return nil, fmt.Errorf("the cases do not come to an end: %s (%w)", text, err)
+		}
+	}
+}
+
+// noneMoves is true when every run of the letters has ended or waits for the second line.
+func noneMoves(letters []*letter) func(map[string]*workflowv1.Run) bool {
+	return func(runs map[string]*workflowv1.Run) bool {
+		by, _ := tally(runs, letters)
+		return by[settled]+by[atSecond] == len(letters)
+	}
+}
+
+func allEnded(letters []*letter) func(map[string]*workflowv1.Run) bool {
+	return func(runs map[string]*workflowv1.Run) bool {
+		by, _ := tally(runs, letters)
+		return by[settled] == len(letters)
+	}
+}
+
+// follow tells a run as its history grows, until an event is the last.
+func (d *demo) follow(ctx context.Context, runID string, last func(*workflowv1.HistoryEvent) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	n := &narrator{}
+	for from := uint64(1); ; {
+		stream, err := d.read.runs.WatchRun(ctx, &statev1.WatchRunRequest{Namespace: workflow.Namespace, RunId: runID, FromSequence: from})
+		if err != nil {
+			return err
+		}
+		for {
+			news, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil && away(err) && pause(ctx, blink) == nil {
+				break // watch again
+			}
+			if err != nil {
+				return fmt.Errorf("watch %s: %w", runID, err)
+			}
+			for _, ev := range news.GetEvents() {
+				from = ev.GetSequence() + 1
+				if words := n.tell(ev); words != "" {
+					d.page.item("%s", words)
+				}
+				if last(ev) {
+					return nil
+				}
+			}
+		}
+	}
+}
+
+func isEnd(ev *workflowv1.HistoryEvent) bool { return ev.GetRunEnded() != nil }
+
+// oneCase shows one complaint from the letter to the mail.
+func (d *demo) oneCase(ctx context.Context) error {
+	d.page.section("1 · One complaint, from the letter to the mail", "What follows is the run's history as it grows: every line is durable before the next call goes out.")
+	l, ok := d.bag.damaged()
+	if !ok {
+		return errors.New("the shop has no delivered order to complain about")
+	}
+	d.page.line("%s writes: “%s”", l.name, l.input.Message)
+	if err := d.post(ctx, l); err != nil {
+		return err
+	}
+	return d.follow(ctx, l.runID, isEnd)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
+	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+const statusFault = "status"
+
+// refundUndone lets the step after a refund fail for good, so that the refund is taken back.
+func (d *demo) refundUndone(ctx context.Context) error {
+	d.page.section("4 · A refund is undone", "The refund and the mark in the case file belong together. From now on the desk turns every set_case_status away with status 429.")
+	l, ok := d.bag.damaged()
+	if !ok {
+		return errors.New("the shop has no delivered order left to complain about")
+	}
+	if err := d.arm(ctx, faults.Rule{ID: statusFault, Kind: faults.Throttle, Tool: "set_case_status"}); err != nil {
+		return err
+	}
+	d.page.line("%s writes: “%s”", l.name, l.input.Message)
+	if err := d.post(ctx, l); err != nil {
+		return err
+	}
+	asked := func(ev *workflowv1.HistoryEvent) bool {
+		return ev.GetEscalationOpened().GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_GATE || isEnd(ev)
+	}
+	if err := d.follow(ctx, l.runID, asked); err != nil {
+		return err
+	}
+	return d.showRefunds(l)
+}
+
+// showRefunds tells what the shop's books say about an order.
+func (d *demo) showRefunds(l *letter) error {
+	books, err := d.books()
+	if err != nil {
+		return err
+	}
+	for _, r := range books.Refunds {
+		if r.OrderID == l.input.OrderID {
+			d.page.line("the shop's books: refund %s of $%.2f for %s is %s", r.RefundID, r.Amount, r.OrderID, r.Status)
+		}
+	}
+	return nil
+}
+
+func (d *demo) books() (check.Books, error) {
+	f, err := check.Open(d.shopFile())
+	if err != nil {
+		return check.Books{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return f.Books()
+}
+
+// personAnswers shows what a person sees, lets them answer, and shows what came of it.
+func (d *demo) personAnswers(ctx context.Context) error {
+	l := d.letters[len(d.letters)-1]
+	d.page.section("5 · A person is asked, with everything they need", "This is `signalbox escalation show`, as Sam of the second line reads it.")
+	open, err := d.openEscalations(ctx, l.runID)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		return fmt.Errorf("run %s asks nobody", l.runID)
+	}
+	id := open[0].GetId()
+	sheet, err := d.command(ctx, "escalation", "show", id)
+	if err != nil {
+		return err
+	}
+	d.page.text(sheet)
+	if err := d.disarm(ctx, statusFault); err != nil {
+		return err
+	}
+	sam, err := d.somebody(second, roleSecond)
+	if err != nil {
+		return err
+	}
+	if err := sam.Answer(ctx, workflow.Namespace, id); err != nil {
+		return err
+	}
+	record, err := insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
+		return d.read.inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: id})
+	})
+	if err != nil {
+		return err
+	}
+	closed := record.GetEnvelope().GetRecord().GetClosed()
+	d.page.line("meanwhile the desk was mended. %s answers %q: %s", closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
+	if _, err := d.until(ctx, []*letter{l}, allEnded([]*letter{l})); err != nil {
+		return err
+	}
+	if err := d.showRefunds(l); err != nil {
+		return err
+	}
+	waiting, err := d.openEscalations(ctx, "")
+	if err != nil {
+		return err
+	}
+	d.page.line("Sam stays and works through the inbox: %s", count(len(waiting), "decision waits", "decisions wait"))
+	if err := d.atWork(second, roleSecond); err != nil {
+		return err
+	}
+	if _, err := d.until(ctx, d.letters, allEnded(d.letters)); err != nil {
+		return err
+	}
+	return d.showAnswers(ctx, waiting)
+}
+
+// showAnswers tells how some decisions were taken.
+func (d *demo) showAnswers(ctx context.Context, records []*statev1.EscalationRecord) error {
+	for _, r := range records {
+		got, err := insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
+			return d.read.inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: r.GetId()})
+		})
+		if err != nil {
+			return err
+		}
+		closed := got.GetEnvelope().GetRecord().GetClosed()
+		d.page.item("%-18s %s: %s, because %s", r.GetRunId(), closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
+	}
+	return nil
+}
+
+// openEscalations lists what waits for a person, of one run or of all.
+func (d *demo) openEscalations(ctx context.Context, runID string) ([]*statev1.EscalationRecord, error) {
+	resp, err := insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
+		return d.read.inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: workflow.Namespace, RunId: runID, PageSize: 500})
+	})
+	return resp.GetEscalations(), err
+}
+
+// command runs signalbox against the suite and returns what it prints.
+func (d *demo) command(ctx context.Context, args ...string) (string, error) {
+	signalbox := strings.TrimSuffix(d.desk.path, "desk") + "signalbox"
+	cmd := exec.CommandContext(ctx, signalbox, append(args, "--address", d.suite.Address("escalation"), "--namespace", workflow.Namespace)...) //nolint:gosec // our own binary
+	cmd.Dir = d.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("signalbox %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
