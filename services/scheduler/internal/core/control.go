@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
@@ -234,7 +235,7 @@ func differs(run *workflowv1.Run, stored []*workflowv1.Operation, f *engine.Fold
 		return "", err
 	}
 	if !bytes.Equal(want, got) {
-		return fmt.Sprintf("the head differs: stored %d bytes at event %d, folded %d bytes at event %d", len(want), run.GetSequence(), len(got), f.Run.GetSequence()), nil
+		return fmt.Sprintf("the head differs at event %d: %s", run.GetSequence(), fieldsOf(run, f.Run)), nil
 	}
 	if len(stored) != len(f.Operations) {
 		return fmt.Sprintf("the ledger differs: stored %d entries, folded %d", len(stored), len(f.Operations)), nil
@@ -244,15 +245,29 @@ func differs(run *workflowv1.Run, stored []*workflowv1.Operation, f *engine.Fold
 		if err != nil {
 			return "", err
 		}
-		b, err := marshal.Marshal(f.Operations[op.GetId()])
+		folded := f.Operations[op.GetId()]
+		b, err := marshal.Marshal(folded)
 		if err != nil {
 			return "", err
 		}
 		if !bytes.Equal(a, b) {
-			return "the ledger entry " + op.GetId() + " differs", nil
+			return "the ledger entry " + op.GetId() + " differs: " + fieldsOf(op, folded), nil
 		}
 	}
 	return "", nil
+}
+
+// fieldsOf names the fields in which what is stored differs from what was folded.
+func fieldsOf(stored, folded proto.Message) string {
+	s, f := stored.ProtoReflect(), folded.ProtoReflect()
+	var all []string
+	for i := range s.Descriptor().Fields().Len() {
+		field := s.Descriptor().Fields().Get(i)
+		if a, b := s.Get(field), f.Get(field); !a.Equal(b) {
+			all = append(all, fmt.Sprintf("%s is stored as %v, folded as %v", field.Name(), a, b))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // TaskView is a task as its claim shows it.

@@ -204,12 +204,12 @@ type Claim struct {
 
 // PollTask waits for a task and claims it; nil without error: there was none in time.
 func (s *Scheduler) PollTask(ctx context.Context, p Poll) (*Claim, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	inTime, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := s.opts.Clock.AfterFunc(p.Timeout, cancel)
 	defer over.Stop()
 	for {
-		tk := s.tasks.wait(ctx, p)
+		tk := s.tasks.wait(inTime, p)
 		if tk == nil {
 			return nil, nil //nolint:nilnil // the contract: no task in time
 		}
