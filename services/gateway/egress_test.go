@@ -356,7 +356,7 @@ func TestListToolsInPages(t *testing.T) {
 		t.Fatalf("got %v, %v", second, err)
 	}
 	lookup, refund := first.GetTools()[0], second.GetTools()[0]
-	if lookup.GetName() != "lookup" || lookup.GetEffect() != workflowv1.Effect_EFFECT_READ || lookup.GetEffectDeclared() ||
+	if lookup.GetName() != "lookup" || lookup.GetEffect() != workflowv1.Effect_EFFECT_WRITE || lookup.GetEffectDeclared() ||
 		!strings.Contains(string(lookup.GetInputSchema()), "the order") || len(lookup.GetOutputSchema()) == 0 {
 		t.Errorf("lookup is %v", lookup)
 	}

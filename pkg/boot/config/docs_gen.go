@@ -45,7 +45,7 @@ var docs = map[string]string{
 	"Tool.IdempotencyArgument":  "The argument that takes an idempotency key. A write with one is safe to retry.",
 	"Tool.MaxDuration":          "The longest that one call can take until it has its effect or never will. 0: 1m.",
 	"Tool.Reconcile":            "A probe that tells whether a write of unknown outcome happened.",
-	"ToolServer.DefaultEffect":  "Effect of tools that are not listed under tools: read, idempotent_write, write or irreversible. Empty: what the server's own hints say, and write where it gives none.",
+	"ToolServer.DefaultEffect":  "Effect of tools that are not listed under tools: read, idempotent_write, write or irreversible. Empty: write, and irreversible where the server hints that a tool destroys.",
 	"ToolServer.HTTP":           "A server that runs elsewhere, reached by streamable HTTP.",
 	"ToolServer.MaxConcurrency": "The most calls under way at one time; further ones wait. 0: 32.",
 	"ToolServer.Stdio":          "A server that this process starts, speaks to over its standard input and output, and restarts when it ends.",

@@ -16,8 +16,8 @@ type ToolServer struct {
 	HTTP *HTTP `yaml:"http"`
 	// The most calls under way at one time; further ones wait. 0: 32.
 	MaxConcurrency int `yaml:"max_concurrency"`
-	// Effect of tools that are not listed under tools: read, idempotent_write, write or irreversible. Empty: what the server's own hints
-	// say, and write where it gives none.
+	// Effect of tools that are not listed under tools: read, idempotent_write, write or irreversible. Empty: write, and
+	// irreversible where the server hints that a tool destroys.
 	DefaultEffect Effect `yaml:"default_effect"`
 	// What is known about single tools, by the tool's name.
 	Tools map[string]Tool `yaml:"tools"`

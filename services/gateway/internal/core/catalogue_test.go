@@ -31,14 +31,10 @@ func TestEffectsComeFromPolicyThenHintsThenCaution(t *testing.T) {
 		declared bool
 	}{
 		"nothing said":             {Tool{}, Policy{}, write, false},
-		"read only":                {Tool{ReadOnly: true}, Policy{}, read, false},
-		"idempotent":               {Tool{Idempotent: true}, Policy{}, idempotent, false},
-		"destructive":              {Tool{Destructive: true}, Policy{}, write, false},
-		"contradicts itself":       {Tool{ReadOnly: true, Destructive: true}, Policy{}, write, false},
-		"idempotent destruction":   {Tool{Idempotent: true, Destructive: true}, Policy{}, write, false},
-		"declared over the hint":   {Tool{ReadOnly: true}, Policy{Effect: irreversible}, irreversible, true},
+		"destructive":              {Tool{Destructive: true}, Policy{}, irreversible, false},
+		"declared over the hint":   {Tool{Destructive: true}, Policy{Effect: idempotent}, idempotent, true},
 		"declared without a hint":  {Tool{}, Policy{Effect: read}, read, true},
-		"policy without an effect": {Tool{ReadOnly: true}, Policy{IdempotencyArgument: "key"}, read, false},
+		"policy without an effect": {Tool{Destructive: true}, Policy{IdempotencyArgument: "key"}, irreversible, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := declare("desk", c.tool, c.policy)

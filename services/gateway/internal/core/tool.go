@@ -18,8 +18,9 @@ type Tool struct {
 	// InputSchema and OutputSchema are raw JSON Schemas; empty means that the server gives none.
 	InputSchema  json.RawMessage
 	OutputSchema json.RawMessage
-	// ReadOnly and Idempotent are the MCP hints of these names; Destructive only when the server says it outright.
-	ReadOnly, Idempotent, Destructive bool
+	// Destructive is the MCP hint of that name, when the server says it outright. The hints readOnlyHint and idempotentHint would make calls
+	// less careful and are not asked.
+	Destructive bool
 }
 
 // Policy is what the operator declares of a tool; it governs every call. The zero value declares nothing.
@@ -53,18 +54,13 @@ func declare(server string, tool Tool, policy Policy) *workflowv1.ToolDeclaratio
 	}
 }
 
-// hintedEffect reads the MCP hints. A server that contradicts itself is taken at its strictest word.
+// hintedEffect reads the MCP hints of a tool of which the operator says nothing. A hint is a server's word about itself: it may make calls
+// more careful, never less, because a write that is repeated as if it were none does its effect twice.
 func hintedEffect(tool Tool) workflowv1.Effect {
-	switch {
-	case tool.Destructive:
-		return workflowv1.Effect_EFFECT_WRITE
-	case tool.ReadOnly:
-		return workflowv1.Effect_EFFECT_READ
-	case tool.Idempotent:
-		return workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
-	default:
-		return workflowv1.Effect_EFFECT_WRITE
+	if tool.Destructive {
+		return workflowv1.Effect_EFFECT_IRREVERSIBLE
 	}
+	return workflowv1.Effect_EFFECT_WRITE
 }
 
 func byName(a, b *workflowv1.ToolDeclaration) int { return strings.Compare(a.GetName(), b.GetName()) }

@@ -6,7 +6,8 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
-// The operator's word on a tool comes first, then on its server, then the server's own hints, and without any of them it is a WRITE.
+// The operator's word on a tool comes first, then on its server, then the server's own hint that it
+// destroys, and without any of them it is a WRITE.
 func TestEffectOfATool(t *testing.T) {
 	own := map[string]Policy{"t": {Effect: workflowv1.Effect_EFFECT_IRREVERSIBLE}}
 	both := map[string]Policy{"t": {Effect: workflowv1.Effect_EFFECT_IRREVERSIBLE}, EveryTool: {Effect: workflowv1.Effect_EFFECT_READ}}
@@ -17,12 +18,11 @@ func TestEffectOfATool(t *testing.T) {
 		want     workflowv1.Effect
 		declared bool
 	}{
-		"own":           {Tool{Name: "t", ReadOnly: true}, own, workflowv1.Effect_EFFECT_IRREVERSIBLE, true},
-		"own first":     {Tool{Name: "t"}, both, workflowv1.Effect_EFFECT_IRREVERSIBLE, true},
-		"server":        {Tool{Name: "t", ReadOnly: true}, server, workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE, true},
-		"hint":          {Tool{Name: "t", ReadOnly: true}, nil, workflowv1.Effect_EFFECT_READ, false},
-		"contradiction": {Tool{Name: "t", ReadOnly: true, Destructive: true}, nil, workflowv1.Effect_EFFECT_WRITE, false},
-		"nothing":       {Tool{Name: "t"}, nil, workflowv1.Effect_EFFECT_WRITE, false},
+		"own":       {Tool{Name: "t"}, own, workflowv1.Effect_EFFECT_IRREVERSIBLE, true},
+		"own first": {Tool{Name: "t"}, both, workflowv1.Effect_EFFECT_IRREVERSIBLE, true},
+		"server":    {Tool{Name: "t", Destructive: true}, server, workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE, true},
+		"hint":      {Tool{Name: "t", Destructive: true}, nil, workflowv1.Effect_EFFECT_IRREVERSIBLE, false},
+		"nothing":   {Tool{Name: "t"}, nil, workflowv1.Effect_EFFECT_WRITE, false},
 	} {
 		got := declareAll("s", []Tool{tc.tool}, tc.policies)[0]
 		if got.GetEffect() != tc.want || got.GetEffectDeclared() != tc.declared {

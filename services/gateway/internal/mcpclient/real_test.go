@@ -65,7 +65,7 @@ func TestCallsReachRealServersEveryWay(t *testing.T) {
 				found[tool.Name] = tool
 			}
 			echo := found["echo"]
-			if !echo.ReadOnly || echo.Description != "Says it again." || !strings.Contains(string(echo.InputSchema), `"text"`) {
+			if !echo.Destructive || echo.Description != "Says it again." || !strings.Contains(string(echo.InputSchema), `"text"`) {
 				t.Errorf("echo was listed as %+v", echo)
 			}
 		})

@@ -153,8 +153,6 @@ type publishedTool struct {
 	InputSchema  json.RawMessage `json:"inputSchema"`
 	OutputSchema json.RawMessage `json:"outputSchema"`
 	Annotations  struct {
-		ReadOnly    bool  `json:"readOnlyHint"`
-		Idempotent  bool  `json:"idempotentHint"`
 		Destructive *bool `json:"destructiveHint"`
 	} `json:"annotations"`
 }
@@ -205,7 +203,6 @@ func (t *publishedTool) core() core.Tool {
 	}
 	return core.Tool{
 		Name: t.Name, Description: strings.TrimSpace(description), InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
-		ReadOnly: t.Annotations.ReadOnly, Idempotent: t.Annotations.Idempotent,
 		Destructive: t.Annotations.Destructive != nil && *t.Annotations.Destructive,
 	}
 }
