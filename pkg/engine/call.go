@@ -139,6 +139,9 @@ func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *work
 		Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL, Generation: gen, ArgumentsDigest: ev.Call.ArgumentsDigest,
 		Claim: task.GetClaims(), Ordinal: ev.Call.Ordinal, ClientKey: ev.Call.Key,
 	}
+	if ev.Recorded.GetWasUnknown() {
+		op.SettleTime = m.at(m.now) // what was in doubt is settled; the entry goes on telling that it was
+	}
 	if pol.Effect == workflowv1.Effect_EFFECT_READ {
 		m.command(InvokeRead{Operation: op, StepPath: a.GetPath(), Arguments: nullable(ev.Arguments), Diverged: diverged})
 		return nil
