@@ -69,6 +69,9 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner, w.Until = fmt.Sprintf("the answer of %s (attempt %d)", tool, op.GetAttempt()), "tool server "+op.GetServer(), stamp(op.GetDeadline())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
 		w.What, w.Owner = "its next attempt; the last failed: "+a.GetProblem().GetMessage(), "the clock"
+		if a.GetProblem() == nil {
+			w.What = "the time at which it may go out"
+		}
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
 		w.What, w.Owner = "the time to ask whether "+tool+" happened", "the clock"
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PROBING:

@@ -17,8 +17,6 @@ import (
 type failure struct {
 	// unknown: the attempt may have had its effect. serverEnded: the process that could still act on it has ended.
 	unknown, serverEnded bool
-	// answered: the tool itself refused, so that not even an earlier attempt under the same key had its effect.
-	answered bool
 	// retryAfter is what the tool server asks to wait.
 	retryAfter time.Duration
 	// retryAt is the earliest time of a retry.
@@ -101,13 +99,13 @@ func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) b
 }
 
 // attemptFailed is the record of an attempt without success. An answer that was lost leaves the operation in doubt until the doubt is
-// settled, or the tool itself answers a later attempt under the same key.
+// settled or a later attempt succeeds: that a tool refuses a later one ("cancelled already") says nothing about the first.
 func (m *machine) attemptFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) *workflowv1.AttemptFailed {
 	e := &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
 		Problem: p, Jitter: m.in.Jitter,
 	}
-	if f.unknown || op.GetInDoubt() && !f.answered {
+	if f.unknown || op.GetInDoubt() {
 		e.Status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	}
 	if f.unknown {

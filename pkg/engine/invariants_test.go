@@ -68,12 +68,25 @@ func (w *world) track(ev engine.InputEvent) {
 		delete(w.pending, "acquire "+ev.AcquisitionID)
 	case engine.LockFreed:
 		delete(w.pending, "release "+ev.AcquisitionID)
+	case engine.ClaimTask: // also of a task that is held back until its calls are settled
+		for _, a := range w.run().GetActive() {
+			if a.GetPath() == ev.StepPath {
+				w.pending["task "+a.GetTask().GetId()] = true
+			}
+		}
 	case engine.ReleaseTask:
 		maps.DeleteFunc(w.pending, func(k string, _ bool) bool { return strings.HasPrefix(k, "task ") })
 	}
 	for _, e := range w.made {
 		if s := e.GetOutcomeSettled(); s.GetBy() == workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT {
 			maps.DeleteFunc(w.pending, func(k string, _ bool) bool { return strings.HasPrefix(k, s.GetOperationId()+"/probe/") })
+		}
+	}
+	for _, a := range w.run().GetActive() {
+		for _, c := range a.GetTask().GetOpenCalls() {
+			if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && c.GetEscalationId() == "" {
+				delete(w.pending, "task "+a.GetTask().GetId()) // held back until its calls are settled
+			}
 		}
 	}
 	for _, c := range w.commands {

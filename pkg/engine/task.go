@@ -51,10 +51,11 @@ func (m *machine) offerAgain(a *workflowv1.ActiveStep, reason string) {
 	}
 }
 
-// offerable reports whether a task may be made known to agents. One that lost its agent is offered again only when none of its calls is on
-// its way any more.
+// offerable reports whether a task may be made known to agents. One that lost its agent is offered again only when each of its calls is
+// settled, or in the hands of a person.
 func offerable(a *workflowv1.ActiveStep) bool {
-	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !slices.ContainsFunc(a.GetTask().GetOpenCalls(), inFlight)
+	underWay := func(op *workflowv1.OpenOperation) bool { return op.GetEscalationId() == "" }
+	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !slices.ContainsFunc(a.GetTask().GetOpenCalls(), underWay)
 }
 
 // heldOffers are the steps whose task is not offered yet because of its calls.

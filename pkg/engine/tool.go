@@ -274,7 +274,7 @@ func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 	}
 	if ev.IsError {
 		p := problem(errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, a.GetPath(), textOf(ev.Output), ev.Output)
-		m.attemptOver(s, a, op, p, failure{answered: true})
+		m.attemptOver(s, a, op, p, failure{})
 		return
 	}
 	m.succeedStep(s, completion{output: nullable(ev.Output), operation: op, problem: fallbackProblem(a)})

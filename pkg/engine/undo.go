@@ -37,6 +37,9 @@ func (m *machine) compensationRecord(s, work *workflow.Step, op *workflowv1.Open
 		}
 		rec.IdempotencyKey = key
 	}
+	if unknown(op) {
+		rec.NotBefore = op.GetSettleTime()
+	}
 	if op != nil {
 		rec.Operation = &workflowv1.Operation{Id: op.GetId(), StepPath: s.Path}
 		if row := m.fold.Operations[op.GetId()]; row != nil {
@@ -81,6 +84,10 @@ func (m *machine) nextUndo() {
 	if rec.GetArguments() == nil {
 		// It is given up with the next input, when the record before this one is at hand.
 		m.undoWaits(rec, top, name, Admission{Verdict: BreakerOpen, Until: m.now})
+		return
+	}
+	if until := rec.GetNotBefore(); until != nil && !due(until, m.now) {
+		m.undoWaits(rec, top, name, Admission{Verdict: BreakerOpen, Until: until.AsTime()})
 		return
 	}
 	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
@@ -167,7 +174,7 @@ func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 		return
 	}
 	if ev.IsError {
-		m.undoFailed(s, a, op, m.toolProblem(a, ev), failure{answered: true})
+		m.undoFailed(s, a, op, m.toolProblem(a, ev), failure{})
 		return
 	}
 	m.undoOutcome(s, a, true, ev.Output)

@@ -173,10 +173,10 @@ func (m *machine) operationWaits(a *workflowv1.ActiveStep, op *workflowv1.OpenOp
 }
 
 // lateReceipt settles the doubt about an attempt by its own answer, which came after it was given up as unknown. A tool that refused did
-// nothing.
+// nothing, unless it had done it for an earlier attempt.
 func (m *machine) lateReceipt(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
 	s, ok := stepByRecord(m.def, a.GetStepId())
-	if !ok || !unsettled(op) {
+	if !ok || !unsettled(op) || ev.IsError && op.GetAttempt() > 1 {
 		return
 	}
 	id := op.GetEscalationId()

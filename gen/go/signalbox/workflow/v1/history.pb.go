@@ -1279,6 +1279,8 @@ type CompensationRecord struct {
 	Operation *Operation `protobuf:"bytes,9,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Tool argument of the undo that carries the key. Empty: none.
 	IdempotencyArgument string `protobuf:"bytes,10,opt,name=idempotency_argument,json=idempotencyArgument,proto3" json:"idempotency_argument,omitempty"`
+	// Until then the effect is in doubt and could still land; its undo waits. Unset: the effect is settled.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	// Idempotency key of the undo, where the definition gives one. Empty: one made of the undo's identity.
 	IdempotencyKey string `protobuf:"bytes,11,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -1383,6 +1385,13 @@ func (x *CompensationRecord) GetIdempotencyArgument() string {
 		return x.IdempotencyArgument
 	}
 	return ""
+}
+
+func (x *CompensationRecord) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
 }
 
 func (x *CompensationRecord) GetIdempotencyKey() string {
@@ -3272,7 +3281,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\toperation\x18\x05 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12<\n" +
 	"\targuments\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\targuments\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
-	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xb9\x03\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xf4\x03\n" +
 	"\x12CompensationRecord\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -3284,7 +3293,9 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\astep_id\x18\b \x01(\tR\x06stepId\x12>\n" +
 	"\toperation\x18\t \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x121\n" +
 	"\x14idempotency_argument\x18\n" +
-	" \x01(\tR\x13idempotencyArgument\x12'\n" +
+	" \x01(\tR\x13idempotencyArgument\x129\n" +
+	"\n" +
+	"not_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12'\n" +
 	"\x0fidempotency_key\x18\v \x01(\tR\x0eidempotencyKey\"\x98\x01\n" +
 	"\fEmittedEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -3547,46 +3558,47 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	32, // 45: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
 	38, // 46: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
 	39, // 47: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
-	32, // 48: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
-	40, // 49: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
-	32, // 50: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
-	8,  // 51: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
-	9,  // 52: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	36, // 53: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
-	37, // 54: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	31, // 55: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
-	31, // 56: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
-	36, // 57: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 58: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 59: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
-	41, // 60: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
-	42, // 61: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
-	32, // 62: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
-	31, // 63: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
-	31, // 64: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
-	0,  // 65: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
-	32, // 66: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
-	43, // 67: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	32, // 68: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
-	31, // 69: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
-	41, // 70: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	32, // 71: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	44, // 72: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	31, // 73: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	32, // 74: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	45, // 75: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	36, // 76: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	39, // 77: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	32, // 78: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	36, // 79: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 80: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	32, // 81: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	36, // 82: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	83, // [83:83] is the sub-list for method output_type
-	83, // [83:83] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	31, // 48: signalbox.workflow.v1.CompensationRecord.not_before:type_name -> google.protobuf.Timestamp
+	32, // 49: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
+	40, // 50: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
+	32, // 51: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
+	8,  // 52: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	9,  // 53: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	36, // 54: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
+	37, // 55: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	31, // 56: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
+	31, // 57: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
+	36, // 58: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 59: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	36, // 60: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
+	41, // 61: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
+	42, // 62: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
+	32, // 63: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
+	31, // 64: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
+	31, // 65: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
+	0,  // 66: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
+	32, // 67: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
+	43, // 68: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	32, // 69: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
+	31, // 70: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
+	41, // 71: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
+	32, // 72: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	44, // 73: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	31, // 74: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	32, // 75: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	45, // 76: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	36, // 77: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	39, // 78: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	32, // 79: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	36, // 80: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 81: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	32, // 82: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	36, // 83: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }
