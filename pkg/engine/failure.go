@@ -125,6 +125,9 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	if !m.ending() || doubt && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
 		c = m.pick(s, a, p, f)
 	}
+	if !c.retry && doubt && f.unknown && !f.noRetry {
+		c = m.resendWithKey(a, op, c, f)
+	}
 	if c.retry {
 		e.WakeTime, e.Handler, e.Next = m.at(c.wake), c.path, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
 	}
@@ -140,6 +143,22 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	if m.act(s, c, p, f) {
 		m.goOn(s)
 	}
+}
+
+// keyRetry is the handler path under which the engine's own repetitions of a keyed write are counted.
+const keyRetry = "key"
+
+// resendWithKey repeats a write whose outcome is unknown and whose tool takes a key, when no handler says how often: with the same key a
+// repetition is the way to find out, and no handler has to be written for that.
+func (m *machine) resendWithKey(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, c choice, f failure) choice {
+	spent := a.GetHandlerAttempts()[keyRetry]
+	if declared := uint32(len(a.GetHandlerAttempts())) > min(spent, 1) || (c.handler != nil && c.handler.Retry != nil); declared {
+		return c
+	}
+	if op.GetIdempotencyArgument() == "" || op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || spent+1 >= callRetry.MaxAttempts {
+		return c
+	}
+	return choice{path: keyRetry, retry: true, wake: m.retryTime(&callRetry, spent+1, f)}
 }
 
 // pick finds the handler of an error: innermost scope first, within a scope the first that matches. One without action passes the error

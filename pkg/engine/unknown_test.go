@@ -57,6 +57,20 @@ func TestUnknownOutcomeWithKeyAfterItsRetries(t *testing.T) {
 	w.ends(succeeded)
 }
 
+// Without a handler a lost call with a key is sent again all the same, under that key and not for ever.
+func TestUnknownOutcomeWithKeyAndNoHandler(t *testing.T) {
+	w := oneCall(t, "keyed", "")
+	first := w.lose("s/keyed")
+	w.waits(backingOff)
+	for range 4 {
+		w.wake()
+		if again := w.lose("s/keyed"); again.GetIdempotencyKey() != first.GetIdempotencyKey() {
+			t.Fatalf("sent again under the key %q, first under %q", again.GetIdempotencyKey(), first.GetIdempotencyKey())
+		}
+	}
+	w.question(onUnknown)
+}
+
 // A later attempt that was not even sent says nothing about the one whose answer was lost, nor does one that the tool refused.
 func TestDoubtOutlivesLaterAttempts(t *testing.T) {
 	handlers := on(`{types: [timeout, unavailable], retry: {max_attempts: 3, jitter: none}, skip: true}, {types: [tool-error], skip: true}`)

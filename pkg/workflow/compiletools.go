@@ -264,6 +264,7 @@ func (c *compiler) call(call *workflowv1.ToolCall, key siteKey, at string) *Tool
 	if call.GetIdempotencyKey() != "" {
 		out.Key = c.expr(site, call.GetIdempotencyKey(), fieldPath(at, "idempotency_key"), 0, wantText)
 	}
+	out.Checked = out.IdempotencyArgument == "" && out.fitsAlways()
 	if probe := call.GetReconcile(); probe != nil {
 		key.selfArgs = shapeOf(t.input)
 		if target := c.tools[toolKey(c.serverName(probe.GetServer()), probe.GetTool())]; target != nil {
@@ -271,6 +272,18 @@ func (c *compiler) call(call *workflowv1.ToolCall, key siteKey, at string) *Tool
 		}
 	}
 	return out
+}
+
+// fitsAlways reports whether the arguments are the same each time and fit the tool's schema.
+func (t *ToolCall) fitsAlways() bool {
+	if t.InputSchema == nil {
+		return true
+	}
+	if t.Arguments == nil || !t.Arguments.Constant() {
+		return false
+	}
+	args, err := t.Arguments.EvalJSON(&Scope{})
+	return err == nil && t.InputSchema.Validate(args) == nil
 }
 
 // shapeOf is the shape of a schema that may be unknown.

@@ -168,6 +168,8 @@ type ToolCall struct {
 	Key *Expr
 	// Breaker of the definition; empty: the tool server's own.
 	Breaker string
+	// Checked tells that the arguments hold no expression and fit the tool's schema, so that a call need not check them again.
+	Checked bool
 }
 
 // Probe is a READ tool that tells whether a write happened.
