@@ -58,7 +58,9 @@ func (a *agent) serve(ctx context.Context) error {
 		task, err := a.claim(ctx, "", 10*time.Second)
 		if err == nil && task != nil {
 			a.enter()
-			err = a.work(ctx, task)
+			if err = a.work(ctx, task); err != nil {
+				err = fmt.Errorf("run %s: %w", task.GetTask().GetRunId(), err)
+			}
 			a.open.Add(-1)
 		}
 		if err != nil && ctx.Err() == nil {
