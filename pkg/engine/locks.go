@@ -55,8 +55,7 @@ func (m *machine) lockAcquired(ev LockAcquired) {
 		}
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_LockGranted{LockGranted: grant}})
-	running := m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !m.ending() && m.run.GetState() == st.Name
-	if m.err != nil || !running || m.requestLocks(st) {
+	if m.err != nil || m.ending() || m.requestLocks(st) {
 		return
 	}
 	m.runFrom(st, 0)

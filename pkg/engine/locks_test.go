@@ -206,6 +206,18 @@ states:
 	}
 }
 
+// The grant comes together with the run's deadline: nothing begins any more.
+func TestGrantAtTheDeadline(t *testing.T) {
+	w := begin(t, "deadline: 30s"+replace(locked, ""))
+	w.grant(low, "t1")
+	w.now = w.now.Add(30 * time.Second)
+	w.grant(high, "t2")
+	w.ends(timedOut)
+	if len(w.sent()) != 0 {
+		t.Errorf("sent %v", w.sent())
+	}
+}
+
 func TestLockKeyWithoutValue(t *testing.T) {
 	w := beginWith(t, replace(locked, on(`{types: [invalid], transition: end}`)), `{}`)
 	w.ends(succeeded)
