@@ -32,6 +32,34 @@ type flights struct {
 	mu        sync.Mutex
 	byAttempt map[Attempt]*flight
 	byRun     map[RunKey]int
+	// failedReads holds the number of the last attempt of READs that were given up. Nothing of them is on record, and the gateway
+	// answers an attempt that it knows from its memory: when the agent repeats the call, its attempts have to be new ones.
+	failedReads map[callKey]uint32
+}
+
+// maxFailedReads bounds failedReads. A READ that is forgotten and repeated is answered with its old failures first.
+const maxFailedReads = 10_000
+
+// readFailed remembers the last attempt of a READ that was given up, readDone forgets it, and readNumber is where a repetition goes on.
+func (f *flights) readFailed(at Attempt) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failedReads == nil || len(f.failedReads) >= maxFailedReads {
+		f.failedReads = map[callKey]uint32{}
+	}
+	f.failedReads[callKey{run: at.Run, op: at.Operation}] = at.Number
+}
+
+func (f *flights) readDone(at Attempt) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.failedReads, callKey{run: at.Run, op: at.Operation})
+}
+
+func (f *flights) readNumber(key RunKey, op *workflowv1.OpenOperation) uint32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failedReads[callKey{run: key, op: op.GetId()}] + op.GetAttempt()
 }
 
 // add begins to wait for an attempt; false: it is waited for already.
@@ -153,7 +181,7 @@ func (s *Scheduler) invokeRead(key RunKey, run *workflowv1.Run, c engine.InvokeR
 
 func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 	op := r.command.Operation
-	at := Attempt{Run: key, Operation: op.GetId(), Number: op.GetAttempt()}
+	at := Attempt{Run: key, Operation: op.GetId(), Number: s.flights.readNumber(key, op)}
 	fresh := s.flights.add(at, &flight{
 		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(),
 		intended: op.GetIntentTime().AsTime(), read: r,
@@ -313,6 +341,7 @@ func (s *Scheduler) landRead(fl *flight, r AttemptResult) {
 	rc, op := fl.read, fl.read.command.Operation
 	call := engine.CallIdentity{OperationID: op.GetId(), ArgumentsDigest: op.GetArgumentsDigest(), Ordinal: op.GetOrdinal(), Key: op.GetClientKey()}
 	if r.Status == SendAnswered {
+		s.flights.readDone(r.Attempt)
 		s.post(r.Attempt.Run, engine.ReadAnswered{
 			StepPath: rc.command.StepPath, TokenDigest: rc.token, Tool: op.GetServer() + "/" + op.GetTool(), Arguments: rc.command.Arguments,
 			Call: call, Attempts: op.GetAttempt(), Output: r.Output, IsError: r.IsError, Diverged: rc.command.Diverged,
@@ -326,6 +355,7 @@ func (s *Scheduler) landRead(fl *flight, r AttemptResult) {
 	rc.tries++
 	incarnation := s.slots.connected()
 	if rc.tries >= maxReadTries || !retriableRead(r) || s.draining.Load() || incarnation == "" && rc.tries > 1 {
+		s.flights.readFailed(r.Attempt)
 		s.tasks.answer(r.Attempt.Run, engine.Reply{OperationID: op.GetId(), Failure: readFailed(op, r)})
 		return
 	}
