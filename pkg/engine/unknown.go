@@ -44,7 +44,10 @@ func (m *machine) unanswered(ev Unanswered) {
 		m.sendAgain(s, a, op, p)
 		return
 	}
-	f := failure{unknown: ev.Unknown, serverEnded: ev.ServerEnded, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget}
+	// A retry budget spares a server what can be given up. A keyed write in doubt cannot: to send it again is the way to find out, and
+	// without it a person would have to. How often is its handler's to say.
+	doubt := (ev.Unknown || op.GetInDoubt()) && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
+	f := failure{unknown: ev.Unknown, serverEnded: ev.ServerEnded, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget && !doubt}
 	if ev.Unknown && !harmless(op) {
 		m.outcomeUnknown(s, a, op, p, f)
 		return
