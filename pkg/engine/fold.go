@@ -125,6 +125,9 @@ func (f *Fold) stateEntered(e *workflowv1.StateEntered) {
 	r := f.Run
 	r.State, r.Phase, r.StateDeadline = e.GetState(), e.GetPhase(), e.GetDeadline()
 	r.Problem = nil // a run that goes on after an undo is over the error that led to it
+	if e.GetByTransition() {
+		r.Evidence = nil // it was for the gate of the state that an error led to
+	}
 	if r.Visits == nil {
 		r.Visits = map[string]uint32{}
 	}
