@@ -100,7 +100,7 @@ func (m *machine) answersFromRecord(a *workflowv1.ActiveStep, pol *workflow.Tool
 func (m *machine) replay(a *workflowv1.ActiveStep, rec *workflowv1.Operation) error {
 	out := outputOf(m.event(rec.GetOutputSequence()))
 	if m.err != nil {
-		return nil
+		return m.err
 	}
 	m.known(rec)
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CallReplayed{CallReplayed: &workflowv1.CallReplayed{

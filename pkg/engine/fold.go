@@ -47,17 +47,24 @@ func (f *Fold) Apply(ev *workflowv1.HistoryEvent) error {
 }
 
 func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
+	if f.applyStepFact(ev) || f.applyRunFact(ev) {
+		return nil
+	}
+	return fmt.Errorf("event %d holds a fact that this version does not know (%T)", ev.GetSequence(), ev.GetFact())
+}
+
+// applyStepFact applies what happened to a step, and reports whether it was that.
+func (f *Fold) applyStepFact(ev *workflowv1.HistoryEvent) bool {
 	seq, now := ev.GetSequence(), ev.GetTime()
 	switch fact := ev.GetFact().(type) {
-	case *workflowv1.HistoryEvent_RunStarted:
-	case *workflowv1.HistoryEvent_StateEntered:
-		f.stateEntered(fact.StateEntered)
 	case *workflowv1.HistoryEvent_OperationIntended:
 		f.operationIntended(fact.OperationIntended, seq, now)
 	case *workflowv1.HistoryEvent_AttemptFailed:
 		f.attemptFailed(fact.AttemptFailed, seq, now)
 	case *workflowv1.HistoryEvent_OperationSucceeded:
 		f.operationSucceeded(fact.OperationSucceeded, seq, now)
+	case *workflowv1.HistoryEvent_OutcomeSettled:
+		f.outcomeSettled(fact.OutcomeSettled, seq, now)
 	case *workflowv1.HistoryEvent_StepCompleted:
 		f.stepCompleted(fact.StepCompleted, seq)
 	case *workflowv1.HistoryEvent_StepWaiting:
@@ -72,8 +79,21 @@ func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
 		f.taskReleased(fact.TaskReleased, now)
 	case *workflowv1.HistoryEvent_CallReplayed:
 		f.callReplayed(fact.CallReplayed, seq)
-	case *workflowv1.HistoryEvent_OutcomeSettled:
-		f.outcomeSettled(fact.OutcomeSettled, seq, now)
+	case *workflowv1.HistoryEvent_UndoSettled:
+		f.undoSettled(fact.UndoSettled, seq)
+	default:
+		return false
+	}
+	return true
+}
+
+// applyRunFact applies what happened to the run as a whole, and reports whether it was that.
+func (f *Fold) applyRunFact(ev *workflowv1.HistoryEvent) bool {
+	seq, now := ev.GetSequence(), ev.GetTime()
+	switch fact := ev.GetFact().(type) {
+	case *workflowv1.HistoryEvent_RunStarted:
+	case *workflowv1.HistoryEvent_StateEntered:
+		f.stateEntered(fact.StateEntered)
 	case *workflowv1.HistoryEvent_EscalationOpened:
 		f.escalationOpened(fact.EscalationOpened, seq, now)
 	case *workflowv1.HistoryEvent_EscalationClosed:
@@ -94,8 +114,6 @@ func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
 		f.Run.Cancel = &workflowv1.CancelRequest{Reason: c.GetReason(), RequestedBy: c.GetRequestedBy(), Time: now}
 	case *workflowv1.HistoryEvent_CompensationStarted:
 		f.compensationStarted(fact.CompensationStarted, now)
-	case *workflowv1.HistoryEvent_UndoSettled:
-		f.undoSettled(fact.UndoSettled, seq)
 	case *workflowv1.HistoryEvent_CompensationFinished:
 		f.Run.Compensation = nil
 		f.Run.Status = workflowv1.RunStatus_RUN_STATUS_RUNNING
@@ -106,9 +124,9 @@ func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
 			f.Run.Evidence = e
 		}
 	default:
-		return fmt.Errorf("event %d holds a fact that this version does not know (%T)", seq, fact)
+		return false
 	}
-	return nil
+	return true
 }
 
 func startedRun(s *workflowv1.RunStarted, now *timestamppb.Timestamp) *workflowv1.Run {

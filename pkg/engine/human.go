@@ -133,7 +133,7 @@ func (m *machine) decide(d Decide) error {
 	}
 	opened := m.event(pending.GetSequence()).GetEscalationOpened()
 	if m.err != nil {
-		return nil
+		return m.err
 	}
 	if !slices.Contains(opened.GetDecisions(), d.Decision) {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_DECISION_NOT_ALLOWED, "decision %q is not one of %s", d.Decision, strings.Join(opened.GetDecisions(), ", "))
@@ -154,7 +154,7 @@ func (m *machine) decide(d Decide) error {
 		EscalationId: d.EscalationID, Decision: d.Decision, DecidedBy: d.By, Comment: d.Comment, Value: inline(d.Value),
 	}}})
 	if m.err != nil || a == nil {
-		return nil
+		return m.err
 	}
 	s, ok := stepByRecord(m.def, a.GetStepId())
 	if !ok {

@@ -53,7 +53,7 @@ type story struct {
 }
 
 func (s *story) Fatalf(format string, args ...any) {
-	s.T.Helper()
+	s.Helper()
 	s.T.Fatalf("%s\n%s\n%s", fmt.Sprintf(format, args...), strings.Join(s.inputs, "\n"), s.yaml)
 }
 

@@ -406,13 +406,12 @@ func (w *world) sent() []string {
 	return out
 }
 
-// reason asserts why an input was refused.
-func (w *world) refused(ev engine.InputEvent, reason errorsv1.ErrorReason) *engine.Refusal {
+// refused asserts that an input is refused, and why.
+func (w *world) refused(ev engine.InputEvent, reason errorsv1.ErrorReason) {
 	w.t.Helper()
 	err := w.try(ev)
 	var r *engine.Refusal
 	if !errors.As(err, &r) || r.Reason != reason {
 		w.t.Fatalf("%T: %v, wanted a refusal %s", ev, err, reason)
 	}
-	return r
 }
