@@ -57,11 +57,14 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *program) erro
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	began := d.page.age()
+	if err := with.spawn(); err != nil {
+		return err
+	}
 	if err := d.suite.StartAll(within); err != nil {
 		return err
 	}
 	ready := d.page.age() - began
-	if err := with.start(within); err != nil {
+	if err := with.waitReady(within); err != nil {
 		return err
 	}
 	if with == d.desk {
