@@ -40,10 +40,10 @@ func TestHello(t *testing.T) {
 		data := sampleShop(t)
 		d := startDesk(t, data)
 		w := startWorld(t, topology, serversConfig(t, policies{}, map[string]*deskProcess{"desk": d}))
-		if reg := w.apply(t, testdata(t, "hello.yaml")); !reg.GetCreated() || reg.GetDefinition().GetName() != "order-status" {
+		if reg := w.apply(t, example(t, "hello.yaml")); !reg.GetCreated() || reg.GetDefinition().GetName() != "order-status" {
 			t.Fatalf("registered %v", reg)
 		}
-		if reg := w.apply(t, testdata(t, "hello.yaml")); reg.GetCreated() {
+		if reg := w.apply(t, example(t, "hello.yaml")); reg.GetCreated() {
 			t.Error("the same definition again was taken for a new one")
 		}
 		pending := orderIn(t, data, "pending")

@@ -25,7 +25,12 @@ var binary, deskBinary string
 // topologyVariable restricts the topologies; empty: both.
 const topologyVariable = "SIGNALBOX_E2E_TOPOLOGY"
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(asHelper); url != "" {
+		os.Exit(helper(url))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	flag.Parse()

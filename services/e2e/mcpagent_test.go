@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,10 +56,8 @@ func (a *agent) workOverMCP(ctx context.Context, claimed *gatewayv1.ClaimTaskRes
 	if err != nil {
 		return err
 	}
-	for _, tool := range task.GetAllowedTools() {
-		if _, ok := names[strings.ReplaceAll(tool, "/", "__")]; !ok {
-			return fmt.Errorf("the task's endpoint does not list %s", tool)
-		}
+	if err := onlyTools(names, task.GetAllowedTools()); err != nil {
+		return err
 	}
 	for _, call := range c.Calls {
 		if _, err := session.CallTool(ctx, &mcp.CallToolParams{Name: a.server + "__" + call.Tool, Arguments: call.Arguments}); err != nil {
@@ -65,6 +65,19 @@ func (a *agent) workOverMCP(ctx context.Context, claimed *gatewayv1.ClaimTaskRes
 		}
 	}
 	return a.complete(ctx, task.GetClaimToken(), len(c.Calls))
+}
+
+// onlyTools checks that a task's endpoint lists the tools of the task, those by which it ends, and no others.
+func onlyTools(listed map[string]json.RawMessage, allowed []string) error {
+	want := []string{"task_complete", "task_fail", "task_heartbeat", "task_release"}
+	for _, tool := range allowed {
+		want = append(want, strings.ReplaceAll(tool, "/", "__"))
+	}
+	slices.Sort(want)
+	if got := slices.Sorted(maps.Keys(listed)); !slices.Equal(got, want) {
+		return fmt.Errorf("the task's endpoint lists %v, want %v", got, want)
+	}
+	return nil
 }
 
 // toolsOf lists the tools of a session by name, with their input schemas.

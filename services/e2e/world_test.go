@@ -179,10 +179,17 @@ func (w *world) apply(t *testing.T, source string) *statev1.RegisterResponse {
 	return resp.GetRegistration()
 }
 
-// testdata reads a definition.
-func testdata(t *testing.T, name string) string {
+// testdata reads a definition of these tests.
+func testdata(t *testing.T, name string) string { return read(t, filepath.Join("testdata", name)) }
+
+// example reads a definition that people copy.
+func example(t *testing.T, name string) string {
+	return read(t, filepath.Join("..", "..", "examples", name))
+}
+
+func read(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name))
+	text, err := os.ReadFile(name) //nolint:gosec // a file of the project
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
@@ -54,7 +55,7 @@ func (a *App) apply(ctx context.Context, s *suite, file string, check bool) erro
 	response, err := gatewayv1.NewAgentServiceClient(s.conn("gateway")).ApplyWorkflow(ctx,
 		&gatewayv1.ApplyWorkflowRequest{Source: source, File: file, ValidateOnly: check})
 	if err != nil {
-		return err
+		return a.everyFinding(file, err)
 	}
 	kept := response.GetRegistration()
 	return a.say(kept, func() string {
@@ -73,6 +74,19 @@ func (a *App) apply(ctx context.Context, s *suite, file string, check bool) erro
 		}
 		return text.String()
 	})
+}
+
+// everyFinding tells people all that is wrong with a definition; the message itself stops after a few. Programs have it in the fields.
+func (a *App) everyFinding(file string, err error) error {
+	refusal, ok := errs.From(err)
+	if !ok || refusal.Reason() != errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID || len(refusal.Fields()) == 0 || a.output.JSON() {
+		return err
+	}
+	lines := []string{file + " is refused:"}
+	for _, finding := range refusal.Fields() {
+		lines = append(lines, finding.Problem)
+	}
+	return errs.New(refusal.Reason(), "%s", strings.Join(lines, "\n"))
 }
 
 func (a *App) workflowList(s *suite) *cobra.Command {
