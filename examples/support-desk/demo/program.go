@@ -41,7 +41,7 @@ func (p *program) start(ctx context.Context) error {
 func (p *program) spawn() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cmd := exec.Command(p.path, p.args...) //nolint:gosec,noctx // our own program, which outlives any call
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx // our own program, which outlives any call
 	cmd.Dir = p.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.OpenFile(filepath.Join(p.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

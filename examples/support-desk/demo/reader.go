@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
@@ -110,23 +107,6 @@ func (r *reader) list(ctx context.Context) (map[string]*workflowv1.Run, error) {
 		for _, run := range resp.GetRuns() {
 			all[run.GetId()] = run
 		}
-		if token = resp.GetNextPageToken(); token == "" {
-			return all, nil
-		}
-	}
-}
-
-// history reads all events of a run.
-func (r *reader) history(ctx context.Context, runID string) ([]*workflowv1.HistoryEvent, error) {
-	var all []*workflowv1.HistoryEvent
-	for token := ""; ; {
-		resp, err := insist(ctx, func(ctx context.Context) (*statev1.ListHistoryResponse, error) {
-			return r.runs.ListHistory(ctx, &statev1.ListHistoryRequest{Namespace: workflow.Namespace, RunId: runID, PageToken: token})
-		})
-		if err != nil {
-			return nil, fmt.Errorf("history of %s: %w", runID, err)
-		}
-		all = append(all, resp.GetEvents()...)
 		if token = resp.GetNextPageToken(); token == "" {
 			return all, nil
 		}
@@ -243,15 +223,3 @@ func describe(by map[place]int) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-// sortedIDs are the ids of letters' runs.
-func sortedIDs(letters []*letter) []string {
-	var ids []string
-	for _, l := range letters {
-		ids = append(ids, l.runID)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-func between(from, to *timestamppb.Timestamp) time.Duration { return to.AsTime().Sub(from.AsTime()) }

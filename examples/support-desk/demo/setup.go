@@ -51,7 +51,7 @@ type demo struct {
 }
 
 func newDemo(o options) *demo {
-	return &demo{opts: o, page: newPage(os.Stdout), rand: rand.New(rand.NewPCG(o.seed, 0x6465_6d6f))} //nolint:gosec // meant to be repeatable
+	return &demo{opts: o, page: newPage(os.Stdout), rand: rand.New(rand.NewPCG(o.seed, 0x6465_6d6f))}
 }
 
 // The people, who answer in their own names, and what they are asked as.

@@ -144,7 +144,7 @@ func (d *demo) openEscalations(ctx context.Context, runID string) ([]*statev1.Es
 // command runs signalbox against the suite and returns what it prints.
 func (d *demo) command(ctx context.Context, args ...string) (string, error) {
 	signalbox := strings.TrimSuffix(d.desk.path, "desk") + "signalbox"
-	cmd := exec.CommandContext(ctx, signalbox, append(args, "--address", d.suite.Address("escalation"), "--namespace", workflow.Namespace)...) //nolint:gosec // our own binary
+	cmd := exec.CommandContext(ctx, signalbox, append(args, "--address", d.suite.Address("escalation"), "--namespace", workflow.Namespace)...)
 	cmd.Dir = d.dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 func main() {
 	text, err := workflow.Example()
 	if err == nil {
-		err = os.WriteFile("signalbox.yaml", []byte(text), 0o644) //nolint:gosec // an example for everybody to read
+		err = os.WriteFile("signalbox.yaml", []byte(text), 0o644)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "genconfig:", err)
