@@ -125,7 +125,7 @@ func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *wo
 	if !m.ending() || doubt && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
 		c = m.pick(s, a, p, f)
 	}
-	if !c.retry && doubt && f.unknown && !f.noRetry {
+	if !c.retry && doubt && !f.noRetry && (f.unknown || transient(p.GetType())) {
 		c = m.resendWithKey(a, op, c, f)
 	}
 	if c.retry {

@@ -62,10 +62,16 @@ func TestUnknownOutcomeWithKeyAndNoHandler(t *testing.T) {
 	w := oneCall(t, "keyed", "")
 	first := w.lose("s/keyed")
 	w.waits(backingOff)
-	for range 4 {
+	for i := range 4 {
 		w.wake()
-		if again := w.lose("s/keyed"); again.GetIdempotencyKey() != first.GetIdempotencyKey() {
+		again := w.call("s/keyed")
+		if again.GetIdempotencyKey() != first.GetIdempotencyKey() {
 			t.Fatalf("sent again under the key %q, first under %q", again.GetIdempotencyKey(), first.GetIdempotencyKey())
+		}
+		if i%2 == 0 { // its server is still starting
+			w.fail("s/keyed", unavailable)
+		} else {
+			w.lose("s/keyed")
 		}
 	}
 	w.question(onUnknown)
