@@ -71,6 +71,7 @@ func Test280(t *testing.T) {
 		checkEffects(t, d, set)
 		w.replaysAlike(within(t), t, runsOf(set.Disjoint)...)
 		c.report(t, d, took)
+		c.chaos.killed(t, 2)
 		checkTroubles(t, d)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/pkg/suite"
@@ -85,6 +86,9 @@ func (c *chaos) run(ctx context.Context) error {
 		if err := pause(ctx, time.Duration(c.random.IntN(150))*time.Millisecond); err != nil {
 			return err
 		}
+		if c.progress() >= c.total {
+			return nil // there is nothing left to interrupt
+		}
 		c.open = append(c.open, c.total-c.progress())
 		if err := m.victim.kill(ctx); err != nil {
 			return fmt.Errorf("kill %s: %w", m.victim.name, err)
@@ -92,6 +96,16 @@ func (c *chaos) run(ctx context.Context) error {
 		c.fell[m.victim.name]++
 	}
 	return nil
+}
+
+// killed checks that every victim was killed in the midst of the work, and often enough.
+func (c *chaos) killed(t *testing.T, times int) {
+	t.Helper()
+	for _, m := range c.moments {
+		if n := c.fell[m.victim.name]; n < times {
+			t.Errorf("%s was killed %d times while there was work, want %d", m.victim.name, n, times)
+		}
+	}
 }
 
 // suiteVictims are what can be killed of the suite: in one process that is everything anyway.
