@@ -75,7 +75,11 @@ func (a *agent) serve(ctx context.Context) error {
 
 func (a *agent) enter() {
 	n := a.open.Add(1)
-	for most := a.most.Load(); n > most && !a.most.CompareAndSwap(most, n); most = a.most.Load() {
+	for {
+		most := a.most.Load()
+		if n <= most || a.most.CompareAndSwap(most, n) {
+			return
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func Test280(t *testing.T) {
 		t.Fatal(err)
 	}
 	inEachTopology(t, func(t *testing.T, topology suite.Topology) {
-		seed := seedOf(t, uint64(time.Now().UnixNano())) //nolint:gosec // not negative
+		seed := seedOf(t, uint64(time.Now().UnixNano()))
 		d := startDesk(t, dir)
 		d.supervise()
 		d.arm(t, troubles(seed)...)

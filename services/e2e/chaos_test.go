@@ -62,7 +62,7 @@ type moment struct {
 }
 
 func newChaos(seed uint64, total int, progress func() int) *chaos {
-	return &chaos{random: rand.New(rand.NewPCG(seed, 1)), total: total, progress: progress, fell: map[string]int{}} //nolint:gosec // not a secret
+	return &chaos{random: rand.New(rand.NewPCG(seed, 1)), total: total, progress: progress, fell: map[string]int{}}
 }
 
 // plan adds some kills of each victim, anywhere before the last quarter of the work.

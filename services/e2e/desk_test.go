@@ -239,7 +239,7 @@ func (d *deskProcess) alive(ctx context.Context, t *testing.T) {
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return false, nil //nolint:nilerr // it is not up yet
+			return false, nil
 		}
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode == http.StatusOK, nil

@@ -138,7 +138,7 @@ func startHelper(t *testing.T, url string) *helperProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(within(t), self) //nolint:gosec // this very binary
+	cmd := exec.CommandContext(within(t), self)
 	cmd.Env = append(os.Environ(), asHelper+"="+url)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()

@@ -189,7 +189,7 @@ func example(t *testing.T, name string) string {
 
 func read(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(name) //nolint:gosec // a file of the project
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func wrongNames(t *testing.T, w *world, order string) {
 	refusedWith(t, err, errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "known-run")
 	_, err = w.tools.CallTool(within(t), &gatewayv1.CallToolRequest{Server: "desks", Tool: "get_order_details"})
 	refusedWith(t, err, errorsv1.ErrorReason_ERROR_REASON_SERVER_NOT_FOUND, "desk")
-	_, err = w.tools.CallTool(within(t), &gatewayv1.CallToolRequest{Server: "desk", Tool: "get_order_detials"})
+	_, err = w.tools.CallTool(within(t), &gatewayv1.CallToolRequest{Server: "desk", Tool: "get_order_detail"})
 	refusedWith(t, err, errorsv1.ErrorReason_ERROR_REASON_TOOL_NOT_FOUND, "get_order_details")
 }
 
