@@ -136,13 +136,14 @@ func policyCovers(ctx context.Context, tools *Tools, k kind) (bool, error) {
 	var found struct {
 		Items []struct {
 			Title string `json:"title"`
+			Text  string `json:"text"`
 		} `json:"items"`
 	}
 	if err := json.Unmarshal(answer.Output, &found); err != nil {
 		return false, fmt.Errorf("search_policy: %w", err)
 	}
 	for _, passage := range found.Items {
-		if strings.HasSuffix(passage.Title, "Refunds") || strings.HasSuffix(passage.Title, "Delivery") {
+		if strings.Contains(strings.ToLower(passage.Title+" "+passage.Text), "refund") {
 			return true, nil
 		}
 	}

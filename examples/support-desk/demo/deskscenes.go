@@ -162,7 +162,7 @@ func (d *demo) breakerOpens(ctx context.Context) error {
 	}
 	d.desk.kill()
 	d.page.line("the desk (pid %d) is killed and not started again", d.desk.pid())
-	letters, err := d.send(ctx, d.share(15))
+	letters, err := d.send(ctx, max(5, d.share(15)))
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,12 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	d := newDemo(o)
-	defer func() { err = errors.Join(err, d.close(err != nil)) }()
+	defer func() {
+		interrupted := ctx.Err() != nil
+		if err = errors.Join(err, d.close(err != nil && !interrupted)); interrupted {
+			err = errInterrupted
+		}
+	}()
 	if err := d.open(ctx); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type options struct {
 
 const (
 	usualCases = 40
-	leastCases = 12
+	leastCases = 16
 )
 
 const usage = `demo: the support desk at work, with crashes in the middle
@@ -64,5 +64,9 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// errUnclean is the error of a ledger that is not clean.
-var errUnclean = errors.New("the ledger is not clean")
+var (
+	// errUnclean is the error of a ledger that is not clean.
+	errUnclean = errors.New("the ledger is not clean")
+	// errInterrupted is that of a reader who has seen enough.
+	errInterrupted = errors.New("interrupted; everything that was started has ended")
+)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
@@ -139,7 +140,10 @@ func (d *demo) follow(ctx context.Context, runID string, last func(*workflowv1.H
 	}
 }
 
-func isEnd(ev *workflowv1.HistoryEvent) bool { return ev.GetRunEnded() != nil }
+// endedOrAsked is true of the event after which a run moves no more by itself: it has ended, or asks the second line.
+func endedOrAsked(ev *workflowv1.HistoryEvent) bool {
+	return ev.GetRunEnded() != nil || slices.Contains(ev.GetEscalationOpened().GetRoles(), roleSecond)
+}
 
 // oneCase shows one complaint from the letter to the mail.
 func (d *demo) oneCase(ctx context.Context) error {
@@ -152,5 +156,5 @@ func (d *demo) oneCase(ctx context.Context) error {
 	if err := d.post(ctx, l); err != nil {
 		return err
 	}
-	return d.follow(ctx, l.runID, isEnd)
+	return d.follow(ctx, l.runID, endedOrAsked)
 }

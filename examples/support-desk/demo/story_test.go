@@ -84,7 +84,7 @@ func TestTextIsWrappedAtBlanksAndKeepsItsColumns(t *testing.T) {
 }
 
 func TestWrongCommandLinesAreRefused(t *testing.T) {
-	for args, says := range map[string]string{"extra": "extra", "--cases 3": "12", "--topology ring": "process-per-service"} {
+	for args, says := range map[string]string{"extra": "extra", "--cases 3": "16", "--topology ring": "process-per-service"} {
 		if _, err := parse(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want an error that says %q", args, err, says)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
-	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
 const statusFault = "status"
@@ -31,10 +30,7 @@ func (d *demo) refundUndone(ctx context.Context) error {
 	if err := d.post(ctx, l); err != nil {
 		return err
 	}
-	asked := func(ev *workflowv1.HistoryEvent) bool {
-		return ev.GetEscalationOpened().GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_GATE || isEnd(ev)
-	}
-	if err := d.follow(ctx, l.runID, asked); err != nil {
+	if err := d.follow(ctx, l.runID, endedOrAsked); err != nil {
 		return err
 	}
 	return d.showRefunds(l)
