@@ -171,10 +171,10 @@ func write(t *testing.T, name, content string) string {
 func TestUpRunsAWorkflowAndDrains(t *testing.T) {
 	t.Chdir(t.TempDir())
 	d := startDesk(t)
-	write(t, "signalbox.yaml", "data_dir: data\nservers:\n  desk:\n    http: {url: \""+d.url+"\"}\n    tools: {add_note: {effect: write, idempotency_argument: key}}\n")
+	write(t, "signalbox.yaml", "data_dir: data\nservers:\n  desk:\n    http: {url: \""+d.url+"\"}\n    tools: {get_order: {effect: read}, add_note: {effect: write, idempotency_argument: key}}\n")
 	u := up(t)
 
-	if listed := u.do(0, "tool", "list"); !contains(listed, "desk/get_order  READ (by hint or default)", "desk/add_note   WRITE, key in key") {
+	if listed := u.do(0, "tool", "list"); !contains(listed, "desk/get_order  READ", "desk/add_note   WRITE, key in key") {
 		t.Errorf("tools:\n%s", listed)
 	}
 	file := write(t, "noted.yaml", noted)

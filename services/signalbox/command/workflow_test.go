@@ -104,7 +104,8 @@ func TestApplyRefusedTellsEveryFinding(t *testing.T) {
 	term, suite := newTerminal(t), startSuite(t, "")
 	file := term.file("hello.yaml", hello)
 	suite.on("ApplyWorkflow", errs.New(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID,
-		"hello.yaml has 2 errors:\nhello.yaml:1:1: error L1: unreachable\nhello.yaml:2:1: error L3: unknown").Field("states.a", "unreachable"))
+		"hello.yaml has 2 errors:\nhello.yaml:1:1: error L1: unreachable\n… and 1 more").
+		Field("states.a", "hello.yaml:1:1: error L1: unreachable").Field("states.b", "hello.yaml:2:1: error L3: unknown"))
 	term.to(suite, "workflow", "apply", file).want(t, 4, "hello.yaml:1:1: error L1", "hello.yaml:2:1: error L3", "DEFINITION_INVALID")
 }
 
