@@ -22,6 +22,7 @@ const (
 	readmeServer = "http: {url: http://127.0.0.1:8000/mcp}"
 	readmeApply  = "signalbox workflow apply examples/hello.yaml"
 	readmeStart  = "signalbox run start order-status -f order_id="
+	readmeHelper = "signalbox workflow apply examples/helper.yaml"
 	readmeClaude = "claude mcp add --transport http signalbox http://127.0.0.1:7412/mcp"
 )
 
@@ -32,7 +33,7 @@ func TestQuickstart(t *testing.T) {
 		t.Skip("README starts everything in one process")
 	}
 	section := readmeSection(t, "## Your agent in five minutes")
-	for _, line := range []string{readmeServer, readmeApply, readmeStart, readmeClaude, "signalbox up"} {
+	for _, line := range []string{readmeServer, readmeApply, readmeStart, readmeHelper, readmeClaude, "signalbox up"} {
 		if !strings.Contains(section, line) {
 			t.Errorf("README does not say %q", line)
 		}
@@ -50,7 +51,7 @@ func TestQuickstart(t *testing.T) {
 		t.Errorf("the first run says\n%s", out)
 	}
 	workflowIsATool(t, w)
-	w.apply(t, testdata(t, "helper.yaml"))
+	w.apply(t, example(t, "helper.yaml"))
 	w.mustStart(t, "help", "help-1", map[string]any{"order_id": order.OrderID, "user_id": order.UserID})
 	before := toolCalls(t, d)
 

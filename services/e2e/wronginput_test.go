@@ -115,7 +115,7 @@ func wrongArguments(t *testing.T, w *world, d *deskProcess, order string) {
 }
 
 func wrongCalls(t *testing.T, w *world, d *deskProcess) {
-	w.apply(t, testdata(t, "helper.yaml"))
+	w.apply(t, example(t, "helper.yaml"))
 	w.mustStart(t, "help", "help-wrong", map[string]any{"order_id": "#W1", "user_id": "nobody"})
 	a := &agent{w: w, kind: "helper", worker: "wrong", server: "desk"}
 	task, err := a.claim(within(t), "help-wrong", 30*time.Second)
