@@ -65,7 +65,7 @@ func Test280(t *testing.T) {
 		d.alive(within(t), t)
 
 		for _, id := range set.Disjoint {
-			checkDisturbed(t, w, set, id)
+			c.checkDisturbed(t, set, id)
 		}
 		checkShop(t, "the shop", start, want, d.state(t))
 		checkEffects(t, d, set)
@@ -94,10 +94,13 @@ type crowd struct {
 	killed   atomic.Int64
 	open     atomic.Int64
 	most     atomic.Int64
+	// doubts counts attempts of unknown outcome, settled how each became known.
+	doubts  int
+	settled map[string]int
 }
 
 func newCrowd(w *world, calls map[string]cases.Case) *crowd {
-	c := &crowd{w: w, person: &person{w: w}, operator: &operator{w: w, server: "desk"}}
+	c := &crowd{w: w, person: &person{w: w}, operator: &operator{w: w, server: "desk"}, settled: map[string]int{}}
 	for i := range workers {
 		c.agents = append(c.agents, &agent{w: w, kind: "case-worker", worker: fmt.Sprintf("worker-%d", i), server: "desk", calls: calls})
 	}
@@ -189,18 +192,19 @@ func (c *crowd) live(ctx context.Context, everybody *errgroup.Group, deaths *cha
 }
 
 // checkDisturbed compares the history of a run with its case.
-func checkDisturbed(t *testing.T, w *world, set *cases.Set, id string) {
+func (c *crowd) checkDisturbed(t *testing.T, set *cases.Set, id string) {
 	t.Helper()
-	w.mustSucceed(t, "case-"+id)
-	events, err := w.history(within(t), "case-"+id)
+	c.w.mustSucceed(t, "case-"+id)
+	events, err := c.w.history(within(t), "case-"+id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := set.Case(id)
+	about, _ := set.Case(id)
 	key, _ := set.Key(id)
-	if err := checkResults(c, key, "desk", events); err != nil {
+	if err := checkResults(about, key, "desk", events); err != nil {
 		t.Error(err)
 	}
+	c.count(t, id, events)
 }
 
 // checkEffects checks by the shop's file that every write of the cases had its effect, and had it once.
@@ -257,7 +261,7 @@ func (c *crowd) report(t *testing.T, d *deskProcess, took time.Duration) {
 	}
 	settled := map[string]int{}
 	for _, e := range entries {
-		settled[howSettled(e.GetOperation())]++
+		settled[strings.TrimPrefix(e.GetOperation().GetStatus().String(), "OPERATION_STATUS_")]++
 	}
 	for _, bad := range []string{"INTENDED", "UNKNOWN"} {
 		if n := settled[bad]; n > 0 {
@@ -280,20 +284,57 @@ func (c *crowd) report(t *testing.T, d *deskProcess, took time.Duration) {
 		turned, unknown = turned+a.counts.turnedAway.Load(), unknown+a.counts.unknown.Load()
 	}
 	fmt.Fprintf(&text, "\nagents: %d claims, %d answers (%d from the record), turned away %d times, told that nobody knows %d times\n", claims, calls, replayed, turned, unknown)
-	fmt.Fprintf(&text, "unknown outcomes: %d operations, by how they were settled: %v\n", len(entries), settled)
+	fmt.Fprintf(&text, "unknown outcomes: %d attempts of %d operations, each settled: %v; the ledger in the end: %v\n", c.doubts, len(entries), c.settled, settled)
 	fmt.Fprintf(&text, "person: %d happened, %d did not; operator closed the breaker %d times", c.person.happened.Load(), c.person.didNot.Load(), c.operator.closed.Load())
 	t.Log(text.String())
+	// An answer may be recorded and its acknowledgement lost, but not the other way round.
+	if told := int64(c.settled[decidedHappened] + c.settled[decidedNot]); told < c.person.happened.Load()+c.person.didNot.Load() {
+		t.Errorf("the histories have %d decisions of the person, who was acknowledged %d", told, c.person.happened.Load()+c.person.didNot.Load())
+	}
 }
 
-// howSettled says how the outcome of an operation became known.
-func howSettled(op *workflowv1.Operation) string {
-	switch op.GetStatus() {
-	case workflowv1.OperationStatus_OPERATION_STATUS_RECONCILED:
-		return "probe: happened"
-	case workflowv1.OperationStatus_OPERATION_STATUS_DECIDED:
-		return "person: happened"
-	case workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED, workflowv1.OperationStatus_OPERATION_STATUS_FAILED:
-		return "settled as not happened, then made again"
+// How the histories say that an unknown outcome was settled.
+const (
+	probedHappened, probedNot   = "a probe saw that it happened", "a probe saw that it did not"
+	decidedHappened, decidedNot = "the person saw that it happened", "the person saw that it did not"
+	receiptCame                 = "its receipt came after all"
+)
+
+// count counts the unknown outcomes of a run by how they were settled, and checks that all were.
+func (c *crowd) count(t *testing.T, run string, events []*workflowv1.HistoryEvent) {
+	t.Helper()
+	open := map[string]bool{}
+	for _, ev := range events {
+		f := ev.GetAttemptFailed()
+		if f.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN && f.GetSettleTime() != nil {
+			open[f.GetOperationId()] = true
+			c.doubts++
+		}
+		s := ev.GetOutcomeSettled()
+		if s == nil {
+			continue
+		}
+		if !open[s.GetOperationId()] {
+			t.Errorf("run %s: %s was settled and not in doubt", run, s.GetOperationId())
+		}
+		delete(open, s.GetOperationId())
+		c.settled[settlement(s)]++
 	}
-	return strings.TrimPrefix(op.GetStatus().String(), "OPERATION_STATUS_")
+	for id := range open {
+		t.Errorf("run %s: the outcome of %s was never settled", run, id)
+	}
+}
+
+func settlement(s *workflowv1.OutcomeSettled) string {
+	switch {
+	case s.GetBy() == workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT:
+		return receiptCame
+	case s.GetBy() == workflowv1.Settlement_SETTLEMENT_DECIDED && s.GetHappened():
+		return decidedHappened
+	case s.GetBy() == workflowv1.Settlement_SETTLEMENT_DECIDED:
+		return decidedNot
+	case s.GetHappened():
+		return probedHappened
+	}
+	return probedNot
 }

@@ -82,7 +82,7 @@ func awaitEvent(t *testing.T, w *world, run string, sequence uint64) {
 }
 
 func crashAtRandom(t *testing.T, w *world, d *deskProcess) {
-	seed := seedOf(t, uint64(time.Now().UnixNano())) //nolint:gosec // not negative
+	seed := seedOf(t, uint64(time.Now().UnixNano()))
 	var runs []string
 	for i := range crowdedRuns {
 		runs = append(runs, fmt.Sprintf("crowd-%d", i))
@@ -110,7 +110,7 @@ func checkWrites(t *testing.T, w *world, d *deskProcess, runs []string) {
 	unknown := 0
 	for _, run := range runs {
 		counters := w.mustSucceed(t, run).GetRun().GetCounters()
-		unknown += int(counters.GetUnknownOutcomes()) //nolint:gosec // few
+		unknown += int(counters.GetUnknownOutcomes())
 	}
 	for _, twice := range check.Duplicates(d.journal(t)) {
 		t.Error("ran more than once: ", twice)

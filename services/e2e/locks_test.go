@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
 	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
@@ -23,7 +23,7 @@ const contenders = 20
 // TestLock lets many runs contend for one lock while processes are killed: they hold it one at a time, first come, first served.
 func TestLock(t *testing.T) {
 	inEachTopology(t, func(t *testing.T, topology suite.Topology) {
-		seed := seedOf(t, uint64(time.Now().UnixNano())) //nolint:gosec // not negative
+		seed := seedOf(t, uint64(time.Now().UnixNano()))
 		data := sampleShop(t)
 		d := startDesk(t, data)
 		w := startWorld(t, topology, serversConfig(t, policies{}, map[string]*deskProcess{"desk": d}))
