@@ -76,14 +76,11 @@ func (d *demo) deskBack(ctx context.Context) error {
 		return err
 	}
 	d.page.line("the desk is back (pid %d), on the same file", d.desk.pid())
-	if err := pause(ctx, 300*time.Millisecond); err != nil { // for calls that were on their way to fail
-		return err
-	}
 	return d.closeOwnBreaker(ctx)
 }
 
-// closeOwnBreaker does what an operator would who has mended a tool server. The agents' calls count for the server's own breaker, which
-// the workflow's declaration does not govern: once open, it would stay so for half a minute.
+// closeOwnBreaker does what an operator would who has mended a tool server. Agents' calls, probes and undos count for the server's own
+// breaker, which the workflow's declaration does not govern: once open, it would stay so for half a minute.
 func (d *demo) closeOwnBreaker(ctx context.Context) error {
 	resp, err := insist(ctx, func(ctx context.Context) (*recoveryv1.ListBreakersResponse, error) {
 		return d.read.recovery.ListBreakers(ctx, &recoveryv1.ListBreakersRequest{Server: workflow.Server, OnlyTroubled: true})
@@ -95,11 +92,11 @@ func (d *demo) closeOwnBreaker(ctx context.Context) error {
 		if b.GetRef().GetName() != "" || b.GetState() != recoveryv1.BreakerState_BREAKER_STATE_OPEN {
 			continue
 		}
-		d.page.line("breaker %s, which counts the agents' calls, is OPEN%s. Its operator closes it, because the desk is back", breakerName(b), cause(b))
+		d.page.line("breaker %s, which counts the agents' calls, is OPEN%s. Its operator closes it: the desk is back", breakerName(b), cause(b))
 		_, err := insist(ctx, func(ctx context.Context) (*recoveryv1.ForceBreakerResponse, error) {
 			return d.read.recovery.ForceBreaker(ctx, &recoveryv1.ForceBreakerRequest{
 				Breaker: b.GetRef(), Force: recoveryv1.BreakerForce_BREAKER_FORCE_CLOSED, Duration: durationpb.New(time.Second),
-				Reason: "the desk is back", RequestId: fmt.Sprintf("desk-%d", d.desk.pid()),
+				Reason: "the desk is back", RequestId: fmt.Sprintf("desk-%d-%s", d.desk.pid(), d.page.age()),
 			})
 		})
 		if err != nil {

@@ -62,12 +62,19 @@ func (d *demo) quote(letters []*letter, most int) {
 	}
 }
 
-// until looks at the runs again and again, tells when much has changed, and returns when done says so.
+// until looks at the runs again and again, tells when much has changed, and returns when done says so. The desk is up meanwhile, and its
+// operator looks at its breaker.
 func (d *demo) until(ctx context.Context, letters []*letter, done func(map[string]*workflowv1.Run) bool) (map[string]*workflowv1.Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	last, told := "", -time.Second
+	last, told, looked := "", -time.Second, -time.Second
 	for {
+		if d.page.age()-looked > time.Second {
+			looked = d.page.age()
+			if err := d.closeOwnBreaker(ctx); err != nil {
+				return nil, err
+			}
+		}
 		runs, err := d.read.list(ctx)
 		if err != nil {
 			return nil, err
