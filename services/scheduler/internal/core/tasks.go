@@ -92,6 +92,7 @@ func (t *tasks) offer(key RunKey, run *workflowv1.Run, c engine.OfferTask) {
 	if c.Claimed {
 		tk.session = resumedSession(c.Task.GetClaims())
 		t.startLease(tk)
+		t.match() // its worker may have come back before this scheduler knew of the task
 		return
 	}
 	if tk.element == nil {
