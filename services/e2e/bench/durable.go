@@ -138,20 +138,9 @@ func durable(ctx context.Context, s settings, c *client, tool *toolServer) (floa
 		})
 	}
 	wait(ctx, s.span/5) // let the first runs spread over their steps
-	before, err := tool.calls(ctx)
-	if err != nil {
-		return 0, err
-	}
-	begin := time.Now()
-	wait(ctx, s.span)
-	after, err := tool.calls(ctx)
-	took := time.Since(begin)
-	stop.Store(true)
-	work.Wait()
-	select {
-	case e := <-failed:
-		return 0, e
-	default:
-	}
-	return float64(after-before) / took.Seconds(), err
+	return tool.rate(ctx, s.span, func() error {
+		stop.Store(true)
+		work.Wait()
+		return firstOf(failed)
+	})
 }

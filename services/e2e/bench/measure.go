@@ -236,12 +236,7 @@ func openRuns(ctx context.Context, s settings, c *client, until time.Time) ([]st
 		})
 	}
 	work.Wait()
-	select {
-	case err := <-failed:
-		return nil, err
-	default:
-		return ids, nil
-	}
+	return ids, firstOf(failed)
 }
 
 // firstCall waits until the tool server is called again.

@@ -157,22 +157,31 @@ func hammer(ctx context.Context, s settings, t *toolServer, open func(context.Co
 			}
 		})
 	}
+	return t.rate(ctx, s.span, func() error {
+		stop.Store(true)
+		work.Wait()
+		return firstOf(failed)
+	})
+}
+
+// rate is the tool server's own count of calls a second over a while; then it ends those who call.
+func (t *toolServer) rate(ctx context.Context, span time.Duration, end func() error) (float64, error) {
 	before, err := t.calls(ctx)
-	if err != nil {
-		return 0, err
-	}
 	begin := time.Now()
-	wait(ctx, s.span)
-	after, err := t.calls(ctx)
+	wait(ctx, span)
+	after, afterErr := t.calls(ctx)
 	took := time.Since(begin)
-	stop.Store(true)
-	work.Wait()
+	return float64(after-before) / took.Seconds(), errors.Join(err, afterErr, end())
+}
+
+// firstOf is the first error that somebody met, or nil.
+func firstOf(failed <-chan error) error {
 	select {
-	case e := <-failed:
-		return 0, e
+	case err := <-failed:
+		return err
 	default:
+		return nil
 	}
-	return float64(after-before) / took.Seconds(), err
 }
 
 func wait(ctx context.Context, d time.Duration) {
