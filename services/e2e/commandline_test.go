@@ -44,7 +44,7 @@ func (c commandLine) run(t *testing.T, code int, args ...string) string {
 func runBinary(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	var said bytes.Buffer
-	cmd := exec.CommandContext(within(t), binary, args...)
+	cmd := exec.CommandContext(within(t), programs.signalbox, args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err := cmd.Run()
 	var exit *exec.ExitError

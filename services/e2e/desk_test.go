@@ -44,6 +44,7 @@ type deskProcess struct {
 // startDesk starts a desk over a shop and ends it with the test.
 func startDesk(t *testing.T, data string) *deskProcess {
 	t.Helper()
+	build(t)
 	addrs, err := suite.Addresses(2)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func sampleShop(t *testing.T) string {
 func (d *deskProcess) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	cmd := exec.Command(deskBinary, "--db", d.db, "--data", d.data, "--http", d.mcp, "--control", d.extra)
+	cmd := exec.Command(programs.desk, "--db", d.db, "--data", d.data, "--http", d.mcp, "--control", d.extra)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.OpenFile(d.db+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

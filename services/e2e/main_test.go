@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,8 +20,12 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
-// binary and deskBinary are the programs under test, built once.
-var binary, deskBinary string
+// programs are built once, by the first test that needs them, into a folder that goes with the last.
+var programs struct {
+	dir, signalbox, desk string
+	once                 sync.Once
+	err                  error
+}
 
 // topologyVariable restricts the topologies; empty: both.
 const topologyVariable = "SIGNALBOX_E2E_TOPOLOGY"
@@ -35,13 +40,11 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "signalbox-e2e-")
-	if err == nil {
-		err = build(dir)
-	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	programs.dir = dir
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(); err != nil {
@@ -59,16 +62,37 @@ func run(m *testing.M) int {
 	return code
 }
 
-func build(dir string) (err error) {
-	var flags []string
-	if raceDetector {
-		flags = append(flags, "-race")
+// build builds the programs under test, with the race detector if the tests have it.
+func build(t *testing.T) {
+	t.Helper()
+	p := &programs
+	p.once.Do(func() {
+		if p.err = noticeSources(); p.err != nil {
+			return
+		}
+		var flags []string
+		if raceDetector {
+			flags = append(flags, "-race")
+		}
+		if p.signalbox, p.err = suite.Build(context.Background(), p.dir, flags...); p.err == nil {
+			p.desk, p.err = suite.BuildProgram(context.Background(), p.dir, "github.com/signalbox-dev/signalbox/examples/support-desk/cmd/desk")
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
 	}
-	if binary, err = suite.Build(context.Background(), dir, flags...); err != nil {
-		return err
+}
+
+// noticeSources looks at everything that the programs are built from. go test remembers what its tests have looked at and runs them again
+// when that has changed; of what is built here it would know nothing.
+func noticeSources() error {
+	for _, room := range []string{"services", "pkg", "gen", "examples"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", room), func(string, os.DirEntry, error) error { return nil })
+		if err != nil {
+			return err
+		}
 	}
-	deskBinary, err = suite.BuildProgram(context.Background(), dir, "github.com/signalbox-dev/signalbox/examples/support-desk/cmd/desk")
-	return err
+	return nil
 }
 
 // children are the processes that this one has started and not waited for.

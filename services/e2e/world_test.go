@@ -49,10 +49,11 @@ const patience = 4 * time.Minute
 // startWorld starts Signalbox with a configuration, and stops it with the test.
 func startWorld(t *testing.T, topology suite.Topology, config string) *world {
 	t.Helper()
+	build(t)
 	w := &world{dir: keptDir(t), topology: topology}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	s, err := suite.Start(ctx, suite.Options{Binary: binary, Dir: w.dir, Topology: topology, Config: config})
+	s, err := suite.Start(ctx, suite.Options{Binary: programs.signalbox, Dir: w.dir, Topology: topology, Config: config})
 	if err != nil {
 		showLogs(t, w.dir)
 		t.Fatal(err)
@@ -62,6 +63,7 @@ func startWorld(t *testing.T, topology suite.Topology, config string) *world {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
+		checkLogs(t, w.dir)
 		if t.Failed() {
 			showLogs(t, w.dir)
 		}
@@ -95,6 +97,23 @@ func keptDir(t *testing.T) string {
 	}
 	t.Log("data and logs stay in", dir)
 	return dir
+}
+
+// neverSaid are what no process may say, whatever is done to it.
+var neverSaid = []string{"WARNING: DATA RACE", "panic:", "fatal error:"}
+
+// checkLogs looks through all that the processes said.
+func checkLogs(t *testing.T, dir string) {
+	t.Helper()
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, name := range logs {
+		text := read(t, name)
+		for _, bad := range neverSaid {
+			if at := strings.Index(text, bad); at >= 0 {
+				t.Errorf("%s says\n%s", filepath.Base(name), text[at:min(len(text), at+shownLog)])
+			}
+		}
+	}
 }
 
 // shownLog is how much of each process's log a failure shows.
