@@ -73,7 +73,7 @@ func (s *Scheduler) deliver(key RunKey, m message) {
 		s.actors[key] = a
 	}
 	a.inbox = append(a.inbox, m)
-	begin := !a.running
+	begin := !a.running && s.epochs != nil
 	if begin {
 		a.running = true
 		s.busy++

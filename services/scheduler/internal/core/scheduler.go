@@ -47,7 +47,7 @@ type Metrics interface {
 // Scheduler moves runs.
 type Scheduler struct {
 	opts   Options
-	epochs []uint64
+	epochs []uint64        // none before the shards are claimed; no run moves until then
 	ctx    context.Context //nolint:containedctx // the life of the service, which outlives every call
 	stop   context.CancelFunc
 
@@ -105,7 +105,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("claim shards: %w", err)
 	}
-	s.epochs = epochs
+	s.own(epochs)
 	n, err := s.takeUp(ctx)
 	if err != nil {
 		return fmt.Errorf("take up runs: %w", err)
@@ -194,6 +194,25 @@ func (s *Scheduler) wake(key RunKey) { s.post(key, engine.Tick{}, nil) }
 
 // loseShards ends the scheduler: somebody else owns its runs now.
 func (s *Scheduler) loseShards() { s.fence.Do(func() { close(s.fenced) }) }
+
+// own lets the runs move that were given inputs before the shards were claimed: a commit without an epoch would be refused as that of
+// an owner who lost the shard.
+func (s *Scheduler) own(epochs []uint64) {
+	s.mu.Lock()
+	s.epochs = epochs
+	var waiting []*actor
+	for _, a := range s.actors {
+		if !a.running {
+			a.running = true
+			s.busy++
+			waiting = append(waiting, a)
+		}
+	}
+	s.mu.Unlock()
+	for _, a := range waiting {
+		s.pool.run(a)
+	}
+}
 
 func (s *Scheduler) epoch(shard uint32) uint64 {
 	if int(shard) < len(s.epochs) {
