@@ -275,7 +275,10 @@ func (t *tasks) withdrawIfClaimable(tk *task) {
 // back: a claim on record that nobody knows of would keep the task from everybody.
 func (s *Scheduler) claim(ctx context.Context, tk *task, worker string) (*Claim, error) {
 	token, digest := newToken(tk.key, tk.path)
-	ev := engine.ClaimTask{StepPath: tk.path, TokenDigest: digest, Worker: worker, Supersede: tk.claimed}
+	s.tasks.mu.Lock()
+	stands := tk.claimed
+	s.tasks.mu.Unlock()
+	ev := engine.ClaimTask{StepPath: tk.path, TokenDigest: digest, Worker: worker, Supersede: stands}
 	if _, err := s.do(s.ctx, tk.key, message{event: ev}); err != nil {
 		var refusal *engine.Refusal
 		if !errors.As(err, &refusal) && !errors.Is(err, ErrNotFound) {
