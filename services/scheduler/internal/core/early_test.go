@@ -3,6 +3,8 @@ package core
 import (
 	"testing"
 
+	"github.com/golang/mock/gomock"
+
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
 
@@ -24,6 +26,9 @@ func TestNoRunMovesBeforeItsShardIsClaimed(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	r.sched.mu.Unlock()
+	// The gateway is there first, so that the run finds its slot and stays in memory.
+	r.dispatch.EXPECT().Attach(gomock.Any(), gomock.Any()).Return(true).AnyTimes()
+	r.sched.Connected("g1")
 	r.start()
 	if err := <-started; err != nil {
 		t.Error(err)

@@ -334,8 +334,8 @@ func TestOrphanedLocksAreFreed(t *testing.T) {
 	r := newRig(t)
 	mine := RunKey{"default", "r1"}
 	r.held = []HeldLock{
-		{Run: mine, AcquisitionID: "kept", Token: "1"}, {Run: mine, AcquisitionID: "left", Token: "2"},
-		{Run: RunKey{"default", "lost"}, AcquisitionID: "lost", Token: "3"}, {Run: RunKey{"default", "away"}, AcquisitionID: "away", Token: "4"},
+		{Run: mine, AcquisitionID: "kept", Token: "1"}, {Run: RunKey{"default", "away"}, AcquisitionID: "away", Token: "4"},
+		{Run: mine, AcquisitionID: "left", Token: "2"}, {Run: RunKey{"default", "lost"}, AcquisitionID: "lost", Token: "3"},
 	}
 	r.store.EXPECT().Run(gomock.Any(), mine).Return(&workflowv1.Run{Locks: []*workflowv1.LockHold{{AcquisitionId: "kept"}}}, uint32(0), nil).AnyTimes()
 	r.store.EXPECT().Run(gomock.Any(), RunKey{"default", "lost"}).Return(nil, uint32(0), ErrNotFound)
