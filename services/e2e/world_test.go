@@ -127,10 +127,12 @@ func showLogs(t *testing.T, dir string) {
 		if err != nil {
 			continue
 		}
-		if len(text) > shownLog {
-			text = text[len(text)-shownLog:]
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "level=ERROR") {
+				t.Logf("%s: %s", filepath.Base(name), line)
+			}
 		}
-		t.Logf("end of %s:\n%s", filepath.Base(name), text)
+		t.Logf("end of %s:\n%s", filepath.Base(name), text[max(0, len(text)-shownLog):])
 	}
 }
 
