@@ -123,7 +123,7 @@ func (c *client) finish(ctx context.Context, id string) error {
 }
 
 // durable keeps runs open for a while and returns steps per second by the tool server's count.
-func durable(ctx context.Context, s settings, c *client, tool *toolServer) (float64, error) {
+func durable(ctx context.Context, s settings, c *client, tool *toolServer) (tally, error) {
 	var stop atomic.Bool
 	var work sync.WaitGroup
 	failed := make(chan error, s.open)

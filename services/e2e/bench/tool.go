@@ -70,7 +70,7 @@ func (t *toolServer) calls(ctx context.Context) (int64, error) {
 const payload = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
 // rawSDK calls the tool through the official SDK's client, one session a caller, and returns calls per second by the server's count.
-func rawSDK(ctx context.Context, s settings, t *toolServer) (float64, error) {
+func rawSDK(ctx context.Context, s settings, t *toolServer) (tally, error) {
 	call := func(ctx context.Context) (func() error, func(), error) {
 		c := mcp.NewClient(&mcp.Implementation{Name: "bench", Version: "1"}, nil)
 		session, err := c.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: t.MCP, DisableStandaloneSSE: true}, nil)
@@ -90,7 +90,7 @@ func rawSDK(ctx context.Context, s settings, t *toolServer) (float64, error) {
 }
 
 // rawPlain calls the tool with the least that speaks the protocol: one POST of ready JSON a call, the answer read and thrown away.
-func rawPlain(ctx context.Context, s settings, t *toolServer) (float64, error) {
+func rawPlain(ctx context.Context, s settings, t *toolServer) (tally, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: s.callers}}
 	defer client.CloseIdleConnections()
 	session := ""
@@ -121,10 +121,10 @@ func rawPlain(ctx context.Context, s settings, t *toolServer) (float64, error) {
 	}
 	begin := `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
 	if err := post(ctx, []byte(begin)); err != nil {
-		return 0, err
+		return tally{}, err
 	}
 	if err := post(ctx, []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)); err != nil {
-		return 0, err
+		return tally{}, err
 	}
 	var id atomic.Int64
 	return hammer(ctx, s, t, func(ctx context.Context) (func() error, func(), error) {
@@ -136,7 +136,7 @@ func rawPlain(ctx context.Context, s settings, t *toolServer) (float64, error) {
 }
 
 // hammer lets many callers call for a while.
-func hammer(ctx context.Context, s settings, t *toolServer, open func(context.Context) (func() error, func(), error)) (float64, error) {
+func hammer(ctx context.Context, s settings, t *toolServer, open func(context.Context) (func() error, func(), error)) (tally, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup
@@ -145,7 +145,7 @@ func hammer(ctx context.Context, s settings, t *toolServer, open func(context.Co
 	for range s.callers {
 		call, done, err := open(ctx)
 		if err != nil {
-			return 0, err
+			return tally{}, err
 		}
 		work.Go(func() {
 			defer done()
@@ -164,14 +164,21 @@ func hammer(ctx context.Context, s settings, t *toolServer, open func(context.Co
 	})
 }
 
-// rate is the tool server's own count of calls a second over a while; then it ends those who call.
-func (t *toolServer) rate(ctx context.Context, span time.Duration, end func() error) (float64, error) {
+// tally is what the tool server itself counted.
+type tally struct {
+	calls  int64
+	second float64
+}
+
+// rate is the tool server's own count of calls over a while; then it ends those who call.
+func (t *toolServer) rate(ctx context.Context, span time.Duration, end func() error) (tally, error) {
 	before, err := t.calls(ctx)
 	begin := time.Now()
 	wait(ctx, span)
 	after, afterErr := t.calls(ctx)
 	took := time.Since(begin)
-	return float64(after-before) / took.Seconds(), errors.Join(err, afterErr, end())
+	n := after - before
+	return tally{calls: n, second: float64(n) / took.Seconds()}, errors.Join(err, afterErr, end())
 }
 
 // firstOf is the first error that somebody met, or nil.
