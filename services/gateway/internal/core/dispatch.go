@@ -211,15 +211,15 @@ func (d *Dispatcher) call(ctx context.Context, id AttemptID, call Call) Result {
 	return answerOf(id, reply.Result, d.limits.MaxOutput)
 }
 
-// explain tells the end of the gateway from the end of the attempt's time; adapters see both as the end of the context.
+// explain tells the end of the gateway from the end of the attempt's time; adapters see both as the end of the context. It leaves the
+// failure as it is, because several attempts may have met one and the same.
 func (d *Dispatcher) explain(ctx context.Context, f *Failure) *Failure {
-	f.Detail = shorten(f.Detail)
-	if f.Cause != CauseTimeout || !errors.Is(context.Cause(ctx), ErrStopping) {
-		return f
+	told := *f
+	told.Detail = shorten(f.Detail)
+	if f.Cause == CauseTimeout && errors.Is(context.Cause(ctx), ErrStopping) {
+		told.Cause, told.Detail = CauseBroken, "the gateway stopped before the answer came"
 	}
-	changed := *f
-	changed.Cause, changed.Detail = CauseBroken, "the gateway stopped before the answer came"
-	return &changed
+	return &told
 }
 
 // finish turns an entry into a receipt and returns who waits for it.

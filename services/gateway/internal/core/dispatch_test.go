@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -302,5 +303,23 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if n := b.tools.count(); n > attempts {
 		t.Errorf("%d calls were made for %d attempts", n, attempts)
+	}
+}
+
+// Several attempts that wait for one connection meet one and the same failure: what is told to one must not change it under the others.
+func TestExplainingLeavesASharedFailureAsItIs(t *testing.T) {
+	shared := &Failure{Cause: CauseTimeout, Detail: strings.Repeat("x", 1<<16)}
+	before := *shared
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrStopping)
+	d := &Dispatcher{}
+	if told := d.explain(ctx, shared); told == shared || told.Cause != CauseBroken {
+		t.Errorf("told %v", told.Cause)
+	}
+	if told := d.explain(t.Context(), shared); told == shared || len(told.Detail) >= len(shared.Detail) {
+		t.Errorf("the detail is told in %d bytes", len(told.Detail))
+	}
+	if *shared != before {
+		t.Error("the failure that others share has changed")
 	}
 }
