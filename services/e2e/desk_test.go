@@ -38,7 +38,6 @@ type deskProcess struct {
 	ended   chan struct{}
 	keep    bool // start it again whenever it ends
 	restart int
-	said    serve.Ready
 }
 
 // startDesk starts a desk over a shop and ends it with the test.
@@ -71,6 +70,11 @@ func sampleShop(t *testing.T) string {
 func (d *deskProcess) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.begin()
+}
+
+// begin starts the desk; the caller holds the lock.
+func (d *deskProcess) begin() error {
 	cmd := exec.Command(programs.desk, "--db", d.db, "--data", d.data, "--http", d.mcp, "--control", d.extra)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.OpenFile(d.db+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -86,9 +90,13 @@ func (d *deskProcess) start() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	var said serve.Ready
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &d.said)
+		err = json.Unmarshal(line, &said)
+	}
+	if want := "http://" + d.mcp + "/mcp"; err == nil && said.MCP != want {
+		err = fmt.Errorf("it serves %s, want %s", said.MCP, want)
 	}
 	if err != nil {
 		_ = cmd.Process.Kill()
@@ -108,15 +116,13 @@ func (d *deskProcess) start() error {
 // revive starts a desk again that has ended by itself.
 func (d *deskProcess) revive(was *exec.Cmd) {
 	d.mu.Lock()
-	again := d.keep && d.cmd == was
-	if again {
-		d.restart++
+	defer d.mu.Unlock()
+	if !d.keep || d.cmd != was {
+		return
 	}
-	d.mu.Unlock()
-	if again {
-		if err := d.start(); err != nil {
-			fmt.Fprintln(os.Stderr, "desk:", err)
-		}
+	d.restart++
+	if err := d.begin(); err != nil {
+		fmt.Fprintln(os.Stderr, "desk:", err)
 	}
 }
 
@@ -157,7 +163,7 @@ func (d *deskProcess) control(t *testing.T, method, path string, body any) []byt
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, d.said.Control+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+d.extra+path, bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +240,7 @@ func (d *deskProcess) state(t *testing.T) (s check.State) {
 func (d *deskProcess) alive(ctx context.Context, t *testing.T) {
 	t.Helper()
 	eventually(ctx, t, "the desk answers", func() (bool, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.said.Control+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.extra+"/healthz", nil)
 		if err != nil {
 			return false, err
 		}
