@@ -17,6 +17,7 @@ func (c *compiler) compileStates() {
 			Name: name, Phase: p.GetPhase(), Deadline: p.GetDeadline().AsDuration(), MaxVisits: p.GetMaxVisits(), Terminal: p.GetTerminal(),
 			Scope: p.GetRollbackScope(), Proto: p,
 		}
+		c.out.States[name].Block = &Block{State: c.out.States[name], Path: name}
 	}
 	c.out.Initial = c.out.States[c.def.GetInitial()]
 	fallbacks := map[*workflowv1.Step]*Step{}
@@ -64,7 +65,7 @@ func (c *compiler) locks(uses []*workflowv1.LockUse, at string) []*LockUse {
 		}
 		keyAt := fieldPath(fieldPath("resources", "locks", use.GetLock()), "key")
 		out = append(out, &LockUse{
-			Name: use.GetLock(), Key: c.expr(c.site(siteKey{}), def.GetKey(), keyAt, 0, wantText), Rank: def.GetRank(), Shared: use.GetShared(),
+			Name: use.GetLock(), Key: c.expr(c.site(siteKey{}), def.GetKey(), keyAt, 0, wantText), Rank: def.GetRank(), Shared: use.GetShared(), Permits: max(def.GetPermits(), 1),
 			Wait: def.GetWait().AsDuration(), Hold: def.GetLease().AsDuration(),
 		})
 	}

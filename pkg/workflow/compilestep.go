@@ -16,6 +16,9 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 		ID: p.GetId(), Path: ref.path, Index: ref.index, State: c.out.States[ref.state], Output: c.outputs[ref.at],
 		AttemptTimeout: p.GetAttemptTimeout().AsDuration(), Timeout: p.GetTimeout().AsDuration(), Proto: p,
 	}
+	if s.State != nil {
+		s.Block = s.State.Block
+	}
 	var exprs []*Expr
 	one := func(source, field string, w want) *Expr {
 		if source == "" {

@@ -24,12 +24,18 @@ type Definition struct {
 	Handlers []*Handler
 	// Deadline of the whole run.
 	Deadline time.Duration
+	// Signals are the signals that a run takes, by name, each with the schema of its value; nil: any signal is taken.
+	Signals map[string]*Schema
+	// Triggers start runs, in the order of the definition.
+	Triggers []*Trigger
 	// Result are the fields of the run's result, sorted by name. Empty: a run has no result.
 	Result []NamedExpr
 	// Input and Output are the schemas of the run's input and result; nil when there is none.
 	Input, Output *Schema
 	// Reads are the ids of the steps whose output any expression of the definition may read, sorted.
 	Reads []string
+	// AutoUpgrade tells that a run moves to a newer version when it enters a state.
+	AutoUpgrade bool
 
 	steps    map[string]*Step
 	policies map[string]*ToolPolicy
@@ -57,8 +63,8 @@ type State struct {
 	Name string
 	// Phase of the state; PHASE_UNSPECIFIED when it has none.
 	Phase workflowv1.Phase
-	// Steps in order.
-	Steps []*Step
+	// Block holds the steps in order.
+	*Block
 	// Transitions in order; the last has no guard. Empty in a terminal state.
 	Transitions []*Transition
 	// Handlers of the state's scope, in order.
@@ -75,6 +81,8 @@ type State struct {
 	Scope string
 	// Reads are the ids of the steps whose output the guards, locks and handlers of the state may read (not those of its steps), sorted.
 	Reads []string
+	// ReadsInput tells that one of them may read the run's input.
+	ReadsInput bool
 	// Proto is the normalised state.
 	Proto *workflowv1.State
 }
@@ -97,18 +105,37 @@ type LockUse struct {
 	Rank uint32
 	// Shared allows other shared holders.
 	Shared bool
+	// Permits is how many may hold it at once, at least 1.
+	Permits uint32
 	// Wait is the longest wait for it, Hold the longest time it is held.
 	Wait, Hold time.Duration
 }
 
-// Step is a compiled step. Exactly one of Tool, Agent, Human, Emit, Wait and Set is not nil.
+// Block is a list of steps that run one after the other: those of a state, of a branch, or of each item of a map.
+type Block struct {
+	// Steps in order.
+	Steps []*Step
+	// State that they belong to.
+	State *State
+	// Owner is the parallel or map step around them; nil: they are the state's own.
+	Owner *Step
+	// Branch is the name of the branch; empty: they are a state's or a map's.
+	Branch string
+	// Path is "state", "state/parallel/branch" or "state/map[]": what the paths of its steps begin with.
+	Path string
+}
+
+// Step is a compiled step. Exactly one of Tool, Agent, Human, WaitEvent, Emit, Workflow, Parallel, Map, Wait and Set is not nil.
 type Step struct {
 	// ID is unique in the definition.
 	ID string
-	// Path is "state/step"; the step of a fallback has its step's path before its own id.
+	// Path is "state/step"; the step of a fallback has its step's path before its own id. In a branch it is "state/parallel/branch/step", in a
+	// map "state/map[]/step", where a run has the item's index between the brackets.
 	Path string
-	// Index is the place in the state's steps; 0 for the step of a fallback.
+	// Index is the place in its block's steps; 0 for the step of a fallback.
 	Index int
+	// Block that the step stands in; a fallback's step stands in that of the step in whose place it runs, nil in the outermost scope.
+	Block *Block
 	// State that the step belongs to.
 	State *State
 	// If is the condition; nil: always.
@@ -120,6 +147,11 @@ type Step struct {
 	Emit  *EmitEvent
 	Wait  *WaitStep
 	Set   *SetStep
+
+	WaitEvent *WaitEvent
+	Workflow  *SubWorkflow
+	Parallel  *Parallel
+	Map       *Map
 
 	// Output is the schema that the output is checked against; nil: any.
 	Output *Schema
@@ -135,8 +167,11 @@ type Step struct {
 	Timeout time.Duration
 	// Cache keeps the output for fallbacks; nil: not kept.
 	Cache *Cache
-	// Reads are the ids of the steps whose output any expression of this step may read, sorted.
+	// Reads are the ids of the steps whose output any expression of this step may read, sorted. Those of the steps in its branches or items
+	// are their own.
 	Reads []string
+	// ReadsInput tells that one of them may read the run's input.
+	ReadsInput bool
 	// Proto is the normalised step.
 	Proto *workflowv1.Step
 }
@@ -226,6 +261,83 @@ type EmitEvent struct {
 	Data *Template
 }
 
+// Parallel runs branches side by side.
+type Parallel struct {
+	// Branches sorted by name.
+	Branches []*Block
+	// Join is what the step needs to succeed; never JOIN_UNSPECIFIED.
+	Join workflowv1.Join
+	// Quorum is how many branches must succeed: all, none, one or as many as the definition says, by Join.
+	Quorum int
+	// CancelRest ends the step as soon as the join is decided.
+	CancelRest bool
+	// MaxConcurrency is how many branches run at a time, at least 1.
+	MaxConcurrency int
+}
+
+// Map runs its body once for each item of a list.
+type Map struct {
+	// Items is the list.
+	Items *Expr
+	// MaxItems is how many it may have.
+	MaxItems int
+	// MaxConcurrency is how many run at a time, at least 1.
+	MaxConcurrency int
+	// TolerateFailures is how many items may fail before the step does.
+	TolerateFailures int
+	// Body are the steps; Scope.Item and Scope.Index are set.
+	Body *Block
+}
+
+// WaitEvent waits for events or signals.
+type WaitEvent struct {
+	// Filters in the order of the definition.
+	Filters []*EventFilter
+	// All tells that each of them has to be matched; else one is enough.
+	All bool
+	// FromRunStart takes events that came after the run's start and before the wait.
+	FromRunStart bool
+}
+
+// SignalPrefix begins the type that a signal has as an event: "signal.<name>".
+const SignalPrefix = "signal."
+
+// EventFilter selects events.
+type EventFilter struct {
+	// Type of the event.
+	Type string
+	// Source of the event; empty: any.
+	Source string
+	// Correlate are the values that fields of the event must equal, sorted by field; a field is a path with dots, as "data.order.id".
+	Correlate []NamedExpr
+	// When is a bool over Scope.Event; nil: true.
+	When *Expr
+}
+
+// Trigger starts a run for an event.
+type Trigger struct {
+	// Filter that the event must match; it correlates with constants only.
+	Filter *EventFilter
+	// Input are the fields of the run's input, sorted by name; Scope.Event is set.
+	Input []NamedExpr
+	// RequestID is the start's request id, a string; Scope.Event is set. nil: the event's source and id.
+	RequestID *Expr
+}
+
+// SubWorkflow runs another workflow.
+type SubWorkflow struct {
+	// Name, Version and Digest of its definition, pinned. Digest is empty when compiled without a catalogue.
+	Name, Version, Digest string
+	// Input of its run, an object.
+	Input *Template
+	// Detached tells that the step ends when the run has started.
+	Detached bool
+	// Compensatable tells that it is undone from its own records.
+	Compensatable bool
+	// InputSchema is its own; nil: any.
+	InputSchema *Schema
+}
+
 // WaitStep waits for Duration, or until Until when that is not nil.
 type WaitStep struct {
 	// Duration from the step's begin.
@@ -256,10 +368,12 @@ type Cache struct {
 	TTL time.Duration
 }
 
-// Compensation is the undo of a completed step. Tool is nil when NoneNeeded says why.
+// Compensation is the undo of a completed step. Tool and Workflow are nil when NoneNeeded says why.
 type Compensation struct {
 	// Tool undoes the step; Scope.Original is set.
 	Tool *ToolCall
+	// Workflow undoes the step; Scope.Original is set for its input.
+	Workflow *SubWorkflow
 	// NoneNeeded is the reason why nothing needs to be undone.
 	NoneNeeded string
 	// Retry of the undo; nil: one try.

@@ -33,6 +33,8 @@ type Scope struct {
 	// Item and Index are set inside a map.
 	Item  json.RawMessage
 	Index int
+	// Event is set where an event is looked at: a CloudEvent as JSON, with id, type, source, subject, time and data.
+	Event json.RawMessage
 
 	decoded decodedScope
 }

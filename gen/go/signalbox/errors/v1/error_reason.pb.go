@@ -235,6 +235,30 @@ const (
 	// Mend: send the same request again after a short pause, or to another replica.
 	// Example: this server is draining; try again shortly
 	ErrorReason_ERROR_REASON_DRAINING ErrorReason = 50
+	// What was asked for needs a run that has ended.
+	// Mend: wait until the run has ended, or cancel it.
+	// Example: run r-1 (or a run of its tree) has not ended; only ended runs can be archived
+	ErrorReason_ERROR_REASON_RUN_NOT_ENDED ErrorReason = 51
+	// The run cannot do this where it stands: an operation is under way, or the checkpoint is none.
+	// Mend: wait until nothing is under way (`signalbox run why`), or choose one of the checkpoints named.
+	// Example: run r-1 has 2 operations under way; pause it and try again when they are settled
+	ErrorReason_ERROR_REASON_RUN_BUSY ErrorReason = 52
+	// The run cannot move to that definition.
+	// Mend: see what differs with `signalbox workflow diff`; map the states that were renamed, or let the run end where it is.
+	// Example: run r-1 is in state "review", which order-saga 2.0.0 does not have; map it with --state review=approval
+	ErrorReason_ERROR_REASON_MIGRATION_REFUSED ErrorReason = 53
+	// No such schedule.
+	// Mend: `signalbox schedule list` shows those that exist.
+	// Example: schedule "nightly" does not exist in namespace "default"; did you mean "nightly-report"?
+	ErrorReason_ERROR_REASON_SCHEDULE_NOT_FOUND ErrorReason = 54
+	// No such batch.
+	// Mend: `signalbox batch list` shows those that exist.
+	// Example: batch "b-1" does not exist in namespace "default"
+	ErrorReason_ERROR_REASON_BATCH_NOT_FOUND ErrorReason = 55
+	// The run takes no more signals before it has consumed some.
+	// Mend: wait until the run's wait_event steps have caught up, then send the signal again.
+	// Example: run r-1 holds 256 signals that no step has taken; the oldest is "partial"
+	ErrorReason_ERROR_REASON_SIGNALS_FULL ErrorReason = 56
 )
 
 // Enum value maps for ErrorReason.
@@ -291,6 +315,12 @@ var (
 		48: "ERROR_REASON_SCHEMA_TOO_NEW",
 		49: "ERROR_REASON_DATA_FOLDER_IN_USE",
 		50: "ERROR_REASON_DRAINING",
+		51: "ERROR_REASON_RUN_NOT_ENDED",
+		52: "ERROR_REASON_RUN_BUSY",
+		53: "ERROR_REASON_MIGRATION_REFUSED",
+		54: "ERROR_REASON_SCHEDULE_NOT_FOUND",
+		55: "ERROR_REASON_BATCH_NOT_FOUND",
+		56: "ERROR_REASON_SIGNALS_FULL",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -344,6 +374,12 @@ var (
 		"ERROR_REASON_SCHEMA_TOO_NEW":       48,
 		"ERROR_REASON_DATA_FOLDER_IN_USE":   49,
 		"ERROR_REASON_DRAINING":             50,
+		"ERROR_REASON_RUN_NOT_ENDED":        51,
+		"ERROR_REASON_RUN_BUSY":             52,
+		"ERROR_REASON_MIGRATION_REFUSED":    53,
+		"ERROR_REASON_SCHEDULE_NOT_FOUND":   54,
+		"ERROR_REASON_BATCH_NOT_FOUND":      55,
+		"ERROR_REASON_SIGNALS_FULL":         56,
 	}
 )
 
@@ -397,7 +433,7 @@ var File_signalbox_errors_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_errors_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/errors/v1/error_reason.proto\x12\x13signalbox.errors.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto*\xf8\x0f\n" +
+	"&signalbox/errors/v1/error_reason.proto\x12\x13signalbox.errors.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto*\xe1\x11\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12'\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x1a\x04\xc8\xf3\x18\x03\x12 \n" +
@@ -451,7 +487,13 @@ const file_signalbox_errors_v1_error_reason_proto_rawDesc = "" +
 	"\x1eERROR_REASON_PAYLOAD_TOO_LARGE\x10/\x1a\x04\xc8\xf3\x18\x03\x12%\n" +
 	"\x1bERROR_REASON_SCHEMA_TOO_NEW\x100\x1a\x04\xc8\xf3\x18\t\x12)\n" +
 	"\x1fERROR_REASON_DATA_FOLDER_IN_USE\x101\x1a\x04\xc8\xf3\x18\t\x12\x1f\n" +
-	"\x15ERROR_REASON_DRAINING\x102\x1a\x04\xc8\xf3\x18\x0e:R\n" +
+	"\x15ERROR_REASON_DRAINING\x102\x1a\x04\xc8\xf3\x18\x0e\x12$\n" +
+	"\x1aERROR_REASON_RUN_NOT_ENDED\x103\x1a\x04\xc8\xf3\x18\t\x12\x1f\n" +
+	"\x15ERROR_REASON_RUN_BUSY\x104\x1a\x04\xc8\xf3\x18\t\x12(\n" +
+	"\x1eERROR_REASON_MIGRATION_REFUSED\x105\x1a\x04\xc8\xf3\x18\t\x12)\n" +
+	"\x1fERROR_REASON_SCHEDULE_NOT_FOUND\x106\x1a\x04\xc8\xf3\x18\x05\x12&\n" +
+	"\x1cERROR_REASON_BATCH_NOT_FOUND\x107\x1a\x04\xc8\xf3\x18\x05\x12#\n" +
+	"\x19ERROR_REASON_SIGNALS_FULL\x108\x1a\x04\xc8\xf3\x18\b:R\n" +
 	"\tgrpc_code\x12!.google.protobuf.EnumValueOptions\x18\xb9\x8e\x03 \x01(\x0e2\x10.google.rpc.CodeR\bgrpcCodeB\xe1\x01\n" +
 	"\x17com.signalbox.errors.v1B\x10ErrorReasonProtoP\x01ZFgithub.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1;errorsv1\xa2\x02\x03SEX\xaa\x02\x13Signalbox.Errors.V1\xca\x02\x13Signalbox\\Errors\\V1\xe2\x02\x1fSignalbox\\Errors\\V1\\GPBMetadata\xea\x02\x15Signalbox::Errors::V1b\x06proto3"
 

@@ -25,6 +25,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// LaterWrites is what becomes of what the source of a fork did after the checkpoint.
+type LaterWrites int32
+
+const (
+	// Not stated: refused when there are such writes.
+	LaterWrites_LATER_WRITES_UNSPECIFIED LaterWrites = 0
+	// The source undoes them.
+	LaterWrites_LATER_WRITES_UNDO LaterWrites = 1
+	// They stay.
+	LaterWrites_LATER_WRITES_KEEP LaterWrites = 2
+)
+
+// Enum value maps for LaterWrites.
+var (
+	LaterWrites_name = map[int32]string{
+		0: "LATER_WRITES_UNSPECIFIED",
+		1: "LATER_WRITES_UNDO",
+		2: "LATER_WRITES_KEEP",
+	}
+	LaterWrites_value = map[string]int32{
+		"LATER_WRITES_UNSPECIFIED": 0,
+		"LATER_WRITES_UNDO":        1,
+		"LATER_WRITES_KEEP":        2,
+	}
+)
+
+func (x LaterWrites) Enum() *LaterWrites {
+	p := new(LaterWrites)
+	*p = x
+	return p
+}
+
+func (x LaterWrites) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LaterWrites) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_enumTypes[0].Descriptor()
+}
+
+func (LaterWrites) Type() protoreflect.EnumType {
+	return &file_signalbox_scheduler_v1_scheduler_service_proto_enumTypes[0]
+}
+
+func (x LaterWrites) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LaterWrites.Descriptor instead.
+func (LaterWrites) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{0}
+}
+
 // StartRunRequest asks for a run.
 type StartRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1049,6 +1102,1165 @@ func (x *DecideEscalationResponse) GetSequence() uint64 {
 	return 0
 }
 
+// PauseRunRequest names the run.
+type PauseRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Why. May be empty.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The client's identity of this request.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseRunRequest) Reset() {
+	*x = PauseRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRunRequest) ProtoMessage() {}
+
+func (x *PauseRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRunRequest.ProtoReflect.Descriptor instead.
+func (*PauseRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PauseRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PauseRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *PauseRunRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PauseRunRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// PauseRunResponse acknowledges it.
+type PauseRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run's sequence after it.
+	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseRunResponse) Reset() {
+	*x = PauseRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRunResponse) ProtoMessage() {}
+
+func (x *PauseRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRunResponse.ProtoReflect.Descriptor instead.
+func (*PauseRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PauseRunResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// ResumeRunRequest names the run.
+type ResumeRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The client's identity of this request.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRunRequest) Reset() {
+	*x = ResumeRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRunRequest) ProtoMessage() {}
+
+func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRunRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ResumeRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ResumeRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ResumeRunRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ResumeRunResponse acknowledges it.
+type ResumeRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run's sequence after it.
+	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRunResponse) Reset() {
+	*x = ResumeRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRunResponse) ProtoMessage() {}
+
+func (x *ResumeRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRunResponse.ProtoReflect.Descriptor instead.
+func (*ResumeRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ResumeRunResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// EditRunRequest changes gathered data.
+type EditRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Step id whose output is changed. Empty: the run's input.
+	StepId string `protobuf:"bytes,3,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// The new value, raw JSON; checked against the schema of the input or the output.
+	Value []byte `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	// Why. May be empty.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The client's identity of this request: a repetition counts once.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Sequence that the run must be at. 0: any.
+	ExpectedSequence uint64 `protobuf:"varint,7,opt,name=expected_sequence,json=expectedSequence,proto3" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *EditRunRequest) Reset() {
+	*x = EditRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditRunRequest) ProtoMessage() {}
+
+func (x *EditRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditRunRequest.ProtoReflect.Descriptor instead.
+func (*EditRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *EditRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *EditRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *EditRunRequest) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *EditRunRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *EditRunRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *EditRunRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EditRunRequest) GetExpectedSequence() uint64 {
+	if x != nil {
+		return x.ExpectedSequence
+	}
+	return 0
+}
+
+// EditRunResponse acknowledges it.
+type EditRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run's sequence after it.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// State that the run went back to. Empty: none.
+	BackTo        string `protobuf:"bytes,2,opt,name=back_to,json=backTo,proto3" json:"back_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditRunResponse) Reset() {
+	*x = EditRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditRunResponse) ProtoMessage() {}
+
+func (x *EditRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditRunResponse.ProtoReflect.Descriptor instead.
+func (*EditRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *EditRunResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EditRunResponse) GetBackTo() string {
+	if x != nil {
+		return x.BackTo
+	}
+	return ""
+}
+
+// ListCheckpointsRequest names the run.
+type ListCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsRequest) Reset() {
+	*x = ListCheckpointsRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsRequest) ProtoMessage() {}
+
+func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListCheckpointsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListCheckpointsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// ListCheckpointsResponse lists them.
+type ListCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoints, oldest first.
+	Checkpoints   []*Checkpoint `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsResponse) Reset() {
+	*x = ListCheckpointsResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsResponse) ProtoMessage() {}
+
+func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+// Checkpoint is a point of a history at which nothing was under way.
+type Checkpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence of the event.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// State the run was in.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// What had just happened, in words.
+	What          string `protobuf:"bytes,4,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Checkpoint) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+// ForkRunRequest names the source and the checkpoint.
+type ForkRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The source.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Sequence of the checkpoint. 0: the newest.
+	AtSequence uint64 `protobuf:"varint,3,opt,name=at_sequence,json=atSequence,proto3" json:"at_sequence,omitempty"`
+	// What becomes of writes of the source after the checkpoint. Required when there are any.
+	LaterWrites LaterWrites `protobuf:"varint,4,opt,name=later_writes,json=laterWrites,proto3,enum=signalbox.scheduler.v1.LaterWrites" json:"later_writes,omitempty"`
+	// Identity wanted for the fork. Unset: made by the service.
+	ForkRunId string `protobuf:"bytes,5,opt,name=fork_run_id,json=forkRunId,proto3" json:"fork_run_id,omitempty"`
+	// The client's identity of this request.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkRunRequest) Reset() {
+	*x = ForkRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkRunRequest) ProtoMessage() {}
+
+func (x *ForkRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkRunRequest.ProtoReflect.Descriptor instead.
+func (*ForkRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ForkRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ForkRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ForkRunRequest) GetAtSequence() uint64 {
+	if x != nil {
+		return x.AtSequence
+	}
+	return 0
+}
+
+func (x *ForkRunRequest) GetLaterWrites() LaterWrites {
+	if x != nil {
+		return x.LaterWrites
+	}
+	return LaterWrites_LATER_WRITES_UNSPECIFIED
+}
+
+func (x *ForkRunRequest) GetForkRunId() string {
+	if x != nil {
+		return x.ForkRunId
+	}
+	return ""
+}
+
+func (x *ForkRunRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ForkRunResponse names the fork.
+type ForkRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fork.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Sequence of the checkpoint.
+	AtSequence uint64 `protobuf:"varint,2,opt,name=at_sequence,json=atSequence,proto3" json:"at_sequence,omitempty"`
+	// Ledger entries of the source that were made after the checkpoint and are above READ.
+	LaterWrites   []*v1.Operation `protobuf:"bytes,3,rep,name=later_writes,json=laterWrites,proto3" json:"later_writes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkRunResponse) Reset() {
+	*x = ForkRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkRunResponse) ProtoMessage() {}
+
+func (x *ForkRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkRunResponse.ProtoReflect.Descriptor instead.
+func (*ForkRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ForkRunResponse) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ForkRunResponse) GetAtSequence() uint64 {
+	if x != nil {
+		return x.AtSequence
+	}
+	return 0
+}
+
+func (x *ForkRunResponse) GetLaterWrites() []*v1.Operation {
+	if x != nil {
+		return x.LaterWrites
+	}
+	return nil
+}
+
+// MigrateRunRequest names the run and where it is to move.
+type MigrateRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Version to move to. Unset: the highest.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Names of states before -> after, where they differ.
+	StateMap map[string]string `protobuf:"bytes,4,rep,name=state_map,json=stateMap,proto3" json:"state_map,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether to say only what would happen.
+	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The client's identity of this request.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateRunRequest) Reset() {
+	*x = MigrateRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateRunRequest) ProtoMessage() {}
+
+func (x *MigrateRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateRunRequest.ProtoReflect.Descriptor instead.
+func (*MigrateRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *MigrateRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *MigrateRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *MigrateRunRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *MigrateRunRequest) GetStateMap() map[string]string {
+	if x != nil {
+		return x.StateMap
+	}
+	return nil
+}
+
+func (x *MigrateRunRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *MigrateRunRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// MigrateRunResponse tells what happened.
+type MigrateRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version that the run is at now, or would be.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// State that it is in now, or would be.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Whether it was moved; false in a dry run, and when it was there already.
+	Migrated bool `protobuf:"varint,3,opt,name=migrated,proto3" json:"migrated,omitempty"`
+	// The run's sequence after it.
+	Sequence      uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateRunResponse) Reset() {
+	*x = MigrateRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateRunResponse) ProtoMessage() {}
+
+func (x *MigrateRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateRunResponse.ProtoReflect.Descriptor instead.
+func (*MigrateRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MigrateRunResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *MigrateRunResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *MigrateRunResponse) GetMigrated() bool {
+	if x != nil {
+		return x.Migrated
+	}
+	return false
+}
+
+func (x *MigrateRunResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// DryRunRequest says what to run, and what goes wrong.
+type DryRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// A registered workflow. Empty: source is given.
+	Workflow string `protobuf:"bytes,2,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Version. Unset: the highest.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// A definition that is not registered, as YAML or JSON. Empty: workflow is given.
+	Source []byte `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	// Input, raw JSON. Unset: made from its schema.
+	Input []byte `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"`
+	// Failures to inject.
+	Failures []*InjectedFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Outputs by step id, raw JSON; they go before dry_run_output and samples.
+	Outputs map[string][]byte `protobuf:"bytes,7,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Run whose recorded outputs are used where it has any. Empty: none.
+	OutputsOfRun string `protobuf:"bytes,8,opt,name=outputs_of_run,json=outputsOfRun,proto3" json:"outputs_of_run,omitempty"`
+	// Whether READ tools are really called.
+	CallReads bool `protobuf:"varint,9,opt,name=call_reads,json=callReads,proto3" json:"call_reads,omitempty"`
+	// Decisions at human gates by step id. A gate that is not named takes its first decision.
+	Decisions     map[string]string `protobuf:"bytes,10,rep,name=decisions,proto3" json:"decisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunRequest) Reset() {
+	*x = DryRunRequest{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunRequest) ProtoMessage() {}
+
+func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunRequest.ProtoReflect.Descriptor instead.
+func (*DryRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DryRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *DryRunRequest) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *DryRunRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *DryRunRequest) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *DryRunRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *DryRunRequest) GetFailures() []*InjectedFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+func (x *DryRunRequest) GetOutputs() map[string][]byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *DryRunRequest) GetOutputsOfRun() string {
+	if x != nil {
+		return x.OutputsOfRun
+	}
+	return ""
+}
+
+func (x *DryRunRequest) GetCallReads() bool {
+	if x != nil {
+		return x.CallReads
+	}
+	return false
+}
+
+func (x *DryRunRequest) GetDecisions() map[string]string {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+// InjectedFailure makes attempts of a step fail.
+type InjectedFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step id.
+	StepId string `protobuf:"bytes,1,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// Error type as authors spell it, as in "unavailable".
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// How many attempts fail. 0: all.
+	Times uint32 `protobuf:"varint,3,opt,name=times,proto3" json:"times,omitempty"`
+	// Whether it happens to the step's undo instead.
+	Undo          bool `protobuf:"varint,4,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InjectedFailure) Reset() {
+	*x = InjectedFailure{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InjectedFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InjectedFailure) ProtoMessage() {}
+
+func (x *InjectedFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InjectedFailure.ProtoReflect.Descriptor instead.
+func (*InjectedFailure) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *InjectedFailure) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *InjectedFailure) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *InjectedFailure) GetTimes() uint32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *InjectedFailure) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+// DryRunResponse tells what would happen.
+type DryRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The history as it would be, times counted from the moment of the call.
+	Events []*v1.HistoryEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The run as it would end, or where it would wait for ever.
+	Run *v1.Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
+	// Its result.
+	Result *v1.Payload `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// Where each step's output came from, by step id: "given", "recorded", "dry_run_output", "sample", "called".
+	Sources map[string]string `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What it would wait for, when it would not end.
+	Waits         []*Wait `protobuf:"bytes,5,rep,name=waits,proto3" json:"waits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunResponse) Reset() {
+	*x = DryRunResponse{}
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunResponse) ProtoMessage() {}
+
+func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunResponse.ProtoReflect.Descriptor instead.
+func (*DryRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *DryRunResponse) GetEvents() []*v1.HistoryEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetRun() *v1.Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetResult() *v1.Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetSources() map[string]string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetWaits() []*Wait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
 // PollTaskRequest asks for work.
 type PollTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1069,7 +2281,7 @@ type PollTaskRequest struct {
 
 func (x *PollTaskRequest) Reset() {
 	*x = PollTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[15]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +2293,7 @@ func (x *PollTaskRequest) String() string {
 func (*PollTaskRequest) ProtoMessage() {}
 
 func (x *PollTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[15]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +2306,7 @@ func (x *PollTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollTaskRequest.ProtoReflect.Descriptor instead.
 func (*PollTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{15}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PollTaskRequest) GetNamespace() string {
@@ -1143,7 +2355,7 @@ type PollTaskResponse struct {
 
 func (x *PollTaskResponse) Reset() {
 	*x = PollTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[16]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +2367,7 @@ func (x *PollTaskResponse) String() string {
 func (*PollTaskResponse) ProtoMessage() {}
 
 func (x *PollTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[16]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +2380,7 @@ func (x *PollTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollTaskResponse.ProtoReflect.Descriptor instead.
 func (*PollTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{16}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PollTaskResponse) GetTask() *ClaimedTask {
@@ -1227,7 +2439,7 @@ type ClaimedTask struct {
 
 func (x *ClaimedTask) Reset() {
 	*x = ClaimedTask{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[17]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +2451,7 @@ func (x *ClaimedTask) String() string {
 func (*ClaimedTask) ProtoMessage() {}
 
 func (x *ClaimedTask) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[17]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +2464,7 @@ func (x *ClaimedTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedTask.ProtoReflect.Descriptor instead.
 func (*ClaimedTask) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{17}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimedTask) GetTaskId() string {
@@ -1410,7 +2622,7 @@ type PriorCall struct {
 
 func (x *PriorCall) Reset() {
 	*x = PriorCall{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[18]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +2634,7 @@ func (x *PriorCall) String() string {
 func (*PriorCall) ProtoMessage() {}
 
 func (x *PriorCall) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[18]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +2647,7 @@ func (x *PriorCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriorCall.ProtoReflect.Descriptor instead.
 func (*PriorCall) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{18}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PriorCall) GetTool() string {
@@ -1476,7 +2688,7 @@ type HeartbeatTaskRequest struct {
 
 func (x *HeartbeatTaskRequest) Reset() {
 	*x = HeartbeatTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[19]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +2700,7 @@ func (x *HeartbeatTaskRequest) String() string {
 func (*HeartbeatTaskRequest) ProtoMessage() {}
 
 func (x *HeartbeatTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[19]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +2713,7 @@ func (x *HeartbeatTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatTaskRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{19}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HeartbeatTaskRequest) GetClaimToken() string {
@@ -1543,7 +2755,7 @@ type HeartbeatTaskResponse struct {
 
 func (x *HeartbeatTaskResponse) Reset() {
 	*x = HeartbeatTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[20]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +2767,7 @@ func (x *HeartbeatTaskResponse) String() string {
 func (*HeartbeatTaskResponse) ProtoMessage() {}
 
 func (x *HeartbeatTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[20]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +2780,7 @@ func (x *HeartbeatTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatTaskResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{20}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HeartbeatTaskResponse) GetLease() *durationpb.Duration {
@@ -1595,7 +2807,7 @@ type CallToolRequest struct {
 
 func (x *CallToolRequest) Reset() {
 	*x = CallToolRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[21]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2819,7 @@ func (x *CallToolRequest) String() string {
 func (*CallToolRequest) ProtoMessage() {}
 
 func (x *CallToolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[21]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2832,7 @@ func (x *CallToolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallToolRequest.ProtoReflect.Descriptor instead.
 func (*CallToolRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{21}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CallToolRequest) GetClaimToken() string {
@@ -1668,7 +2880,7 @@ type CallToolResponse struct {
 
 func (x *CallToolResponse) Reset() {
 	*x = CallToolResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[22]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +2892,7 @@ func (x *CallToolResponse) String() string {
 func (*CallToolResponse) ProtoMessage() {}
 
 func (x *CallToolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[22]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +2905,7 @@ func (x *CallToolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallToolResponse.ProtoReflect.Descriptor instead.
 func (*CallToolResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{22}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CallToolResponse) GetOutput() []byte {
@@ -1737,7 +2949,7 @@ type CompleteTaskRequest struct {
 
 func (x *CompleteTaskRequest) Reset() {
 	*x = CompleteTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[23]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +2961,7 @@ func (x *CompleteTaskRequest) String() string {
 func (*CompleteTaskRequest) ProtoMessage() {}
 
 func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[23]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +2974,7 @@ func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*CompleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{23}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompleteTaskRequest) GetClaimToken() string {
@@ -1790,7 +3002,7 @@ type CompleteTaskResponse struct {
 
 func (x *CompleteTaskResponse) Reset() {
 	*x = CompleteTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[24]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +3014,7 @@ func (x *CompleteTaskResponse) String() string {
 func (*CompleteTaskResponse) ProtoMessage() {}
 
 func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[24]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +3027,7 @@ func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*CompleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{24}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompleteTaskResponse) GetSequence() uint64 {
@@ -1838,7 +3050,7 @@ type FailTaskRequest struct {
 
 func (x *FailTaskRequest) Reset() {
 	*x = FailTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[25]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +3062,7 @@ func (x *FailTaskRequest) String() string {
 func (*FailTaskRequest) ProtoMessage() {}
 
 func (x *FailTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[25]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +3075,7 @@ func (x *FailTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailTaskRequest.ProtoReflect.Descriptor instead.
 func (*FailTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{25}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FailTaskRequest) GetClaimToken() string {
@@ -1891,7 +3103,7 @@ type FailTaskResponse struct {
 
 func (x *FailTaskResponse) Reset() {
 	*x = FailTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[26]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +3115,7 @@ func (x *FailTaskResponse) String() string {
 func (*FailTaskResponse) ProtoMessage() {}
 
 func (x *FailTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[26]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +3128,7 @@ func (x *FailTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailTaskResponse.ProtoReflect.Descriptor instead.
 func (*FailTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{26}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FailTaskResponse) GetSequence() uint64 {
@@ -1937,7 +3149,7 @@ type ReleaseTaskRequest struct {
 
 func (x *ReleaseTaskRequest) Reset() {
 	*x = ReleaseTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[27]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +3161,7 @@ func (x *ReleaseTaskRequest) String() string {
 func (*ReleaseTaskRequest) ProtoMessage() {}
 
 func (x *ReleaseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[27]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +3174,7 @@ func (x *ReleaseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTaskRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{27}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReleaseTaskRequest) GetClaimToken() string {
@@ -1983,7 +3195,7 @@ type ReleaseTaskResponse struct {
 
 func (x *ReleaseTaskResponse) Reset() {
 	*x = ReleaseTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[28]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +3207,7 @@ func (x *ReleaseTaskResponse) String() string {
 func (*ReleaseTaskResponse) ProtoMessage() {}
 
 func (x *ReleaseTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[28]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +3220,7 @@ func (x *ReleaseTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTaskResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{28}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReleaseTaskResponse) GetSequence() uint64 {
@@ -2029,7 +3241,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[29]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +3253,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[29]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +3266,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{29}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTaskRequest) GetClaimToken() string {
@@ -2075,7 +3287,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[30]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +3299,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[30]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +3312,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{30}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTaskResponse) GetTask() *ClaimedTask {
@@ -2127,7 +3339,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[31]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +3351,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[31]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +3364,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{31}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListTasksRequest) GetNamespace() string {
@@ -2196,7 +3408,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[32]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +3420,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[32]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +3433,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{32}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListTasksResponse) GetTasks() []*TaskSummary {
@@ -2263,7 +3475,7 @@ type TaskSummary struct {
 
 func (x *TaskSummary) Reset() {
 	*x = TaskSummary{}
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[33]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +3487,7 @@ func (x *TaskSummary) String() string {
 func (*TaskSummary) ProtoMessage() {}
 
 func (x *TaskSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[33]
+	mi := &file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +3500,7 @@ func (x *TaskSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSummary.ProtoReflect.Descriptor instead.
 func (*TaskSummary) Descriptor() ([]byte, []int) {
-	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{33}
+	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TaskSummary) GetTaskId() string {
@@ -2351,7 +3563,7 @@ var File_signalbox_scheduler_v1_scheduler_service_proto protoreflect.FileDescrip
 
 const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\n" +
-	".signalbox/scheduler/v1/scheduler_service.proto\x12\x16signalbox.scheduler.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\xed\x01\n" +
+	".signalbox/scheduler/v1/scheduler_service.proto\x12\x16signalbox.scheduler.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/history.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\xed\x01\n" +
 	"\x0fStartRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n" +
 	"\bworkflow\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bworkflow\x12\x18\n" +
@@ -2427,7 +3639,109 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\t \x01(\tR\trequestId\"6\n" +
 	"\x18DecideEscalationResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xbc\x01\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x90\x01\n" +
+	"\x0fPauseRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12 \n" +
+	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\".\n" +
+	"\x10PauseRunResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"o\n" +
+	"\x10ResumeRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"/\n" +
+	"\x11ResumeRunResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x8c\x02\n" +
+	"\x0eEditRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12 \n" +
+	"\astep_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06stepId\x12\"\n" +
+	"\x05value\x18\x04 \x01(\fB\f\xbaH\tz\a\x10\x01\x18\x80\x80\x80\x02R\x05value\x12 \n" +
+	"\x06reason\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12+\n" +
+	"\x11expected_sequence\x18\a \x01(\x04R\x10expectedSequence\"F\n" +
+	"\x0fEditRunResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x17\n" +
+	"\aback_to\x18\x02 \x01(\tR\x06backTo\"V\n" +
+	"\x16ListCheckpointsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"_\n" +
+	"\x17ListCheckpointsResponse\x12D\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\".signalbox.scheduler.v1.CheckpointR\vcheckpoints\"\x82\x01\n" +
+	"\n" +
+	"Checkpoint\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x12\n" +
+	"\x04what\x18\x04 \x01(\tR\x04what\"\xa7\x02\n" +
+	"\x0eForkRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12\x1f\n" +
+	"\vat_sequence\x18\x03 \x01(\x04R\n" +
+	"atSequence\x12P\n" +
+	"\flater_writes\x18\x04 \x01(\x0e2#.signalbox.scheduler.v1.LaterWritesB\b\xbaH\x05\x82\x01\x02\x10\x01R\vlaterWrites\x12;\n" +
+	"\vfork_run_id\x18\x05 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x012\x11^[A-Za-z0-9._-]*$R\tforkRunId\x12'\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x8e\x01\n" +
+	"\x0fForkRunResponse\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n" +
+	"\vat_sequence\x18\x02 \x01(\x04R\n" +
+	"atSequence\x12C\n" +
+	"\flater_writes\x18\x03 \x03(\v2 .signalbox.workflow.v1.OperationR\vlaterWrites\"\xb6\x02\n" +
+	"\x11MigrateRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12T\n" +
+	"\tstate_map\x18\x04 \x03(\v27.signalbox.scheduler.v1.MigrateRunRequest.StateMapEntryR\bstateMap\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x1a;\n" +
+	"\rStateMapEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x12MigrateRunResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
+	"\bmigrated\x18\x03 \x01(\bR\bmigrated\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\"\xd8\x04\n" +
+	"\rDryRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12!\n" +
+	"\x06source\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x06source\x12 \n" +
+	"\x05input\x18\x05 \x01(\fB\n" +
+	"\xbaH\az\x05\x18\x80\x80\x80\x02R\x05input\x12M\n" +
+	"\bfailures\x18\x06 \x03(\v2'.signalbox.scheduler.v1.InjectedFailureB\b\xbaH\x05\x92\x01\x02\x10dR\bfailures\x12L\n" +
+	"\aoutputs\x18\a \x03(\v22.signalbox.scheduler.v1.DryRunRequest.OutputsEntryR\aoutputs\x12$\n" +
+	"\x0eoutputs_of_run\x18\b \x01(\tR\foutputsOfRun\x12\x1d\n" +
+	"\n" +
+	"call_reads\x18\t \x01(\bR\tcallReads\x12R\n" +
+	"\tdecisions\x18\n" +
+	" \x03(\v24.signalbox.scheduler.v1.DryRunRequest.DecisionsEntryR\tdecisions\x1a:\n" +
+	"\fOutputsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\x1a<\n" +
+	"\x0eDecisionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"z\n" +
+	"\x0fInjectedFailure\x12 \n" +
+	"\astep_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06stepId\x12\x1b\n" +
+	"\x04type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04type\x12\x14\n" +
+	"\x05times\x18\x03 \x01(\rR\x05times\x12\x12\n" +
+	"\x04undo\x18\x04 \x01(\bR\x04undo\"\xf2\x02\n" +
+	"\x0eDryRunResponse\x12;\n" +
+	"\x06events\x18\x01 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\x12,\n" +
+	"\x03run\x18\x02 \x01(\v2\x1a.signalbox.workflow.v1.RunR\x03run\x126\n" +
+	"\x06result\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06result\x12M\n" +
+	"\asources\x18\x04 \x03(\v23.signalbox.scheduler.v1.DryRunResponse.SourcesEntryR\asources\x122\n" +
+	"\x05waits\x18\x05 \x03(\v2\x1c.signalbox.scheduler.v1.WaitR\x05waits\x1a:\n" +
+	"\fSourcesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x01\n" +
 	"\x0fPollTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\x05agent\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05agent\x12 \n" +
@@ -2528,7 +3842,11 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\x05agent\x18\x05 \x01(\tR\x05agent\x12\x18\n" +
 	"\aclaimed\x18\x06 \x01(\bR\aclaimed\x12\x16\n" +
 	"\x06worker\x18\a \x01(\tR\x06worker\x120\n" +
-	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since2\xf3\x05\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since*Y\n" +
+	"\vLaterWrites\x12\x1c\n" +
+	"\x18LATER_WRITES_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11LATER_WRITES_UNDO\x10\x01\x12\x15\n" +
+	"\x11LATER_WRITES_KEEP\x10\x022\xc1\v\n" +
 	"\x11RunControlService\x12b\n" +
 	"\bStartRun\x12'.signalbox.scheduler.v1.StartRunRequest\x1a(.signalbox.scheduler.v1.StartRunResponse\"\x03\x90\x02\x02\x12e\n" +
 	"\tSignalRun\x12(.signalbox.scheduler.v1.SignalRunRequest\x1a).signalbox.scheduler.v1.SignalRunResponse\"\x03\x90\x02\x02\x12e\n" +
@@ -2537,7 +3855,15 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\n" +
 	"ExplainRun\x12).signalbox.scheduler.v1.ExplainRunRequest\x1a*.signalbox.scheduler.v1.ExplainRunResponse\"\x03\x90\x02\x01\x12e\n" +
 	"\tReplayRun\x12(.signalbox.scheduler.v1.ReplayRunRequest\x1a).signalbox.scheduler.v1.ReplayRunResponse\"\x03\x90\x02\x01\x12z\n" +
-	"\x10DecideEscalation\x12/.signalbox.scheduler.v1.DecideEscalationRequest\x1a0.signalbox.scheduler.v1.DecideEscalationResponse\"\x03\x90\x02\x022\xd6\x06\n" +
+	"\x10DecideEscalation\x12/.signalbox.scheduler.v1.DecideEscalationRequest\x1a0.signalbox.scheduler.v1.DecideEscalationResponse\"\x03\x90\x02\x02\x12b\n" +
+	"\bPauseRun\x12'.signalbox.scheduler.v1.PauseRunRequest\x1a(.signalbox.scheduler.v1.PauseRunResponse\"\x03\x90\x02\x02\x12e\n" +
+	"\tResumeRun\x12(.signalbox.scheduler.v1.ResumeRunRequest\x1a).signalbox.scheduler.v1.ResumeRunResponse\"\x03\x90\x02\x02\x12_\n" +
+	"\aEditRun\x12&.signalbox.scheduler.v1.EditRunRequest\x1a'.signalbox.scheduler.v1.EditRunResponse\"\x03\x90\x02\x02\x12w\n" +
+	"\x0fListCheckpoints\x12..signalbox.scheduler.v1.ListCheckpointsRequest\x1a/.signalbox.scheduler.v1.ListCheckpointsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\aForkRun\x12&.signalbox.scheduler.v1.ForkRunRequest\x1a'.signalbox.scheduler.v1.ForkRunResponse\"\x03\x90\x02\x02\x12h\n" +
+	"\n" +
+	"MigrateRun\x12).signalbox.scheduler.v1.MigrateRunRequest\x1a*.signalbox.scheduler.v1.MigrateRunResponse\"\x03\x90\x02\x02\x12\\\n" +
+	"\x06DryRun\x12%.signalbox.scheduler.v1.DryRunRequest\x1a&.signalbox.scheduler.v1.DryRunResponse\"\x03\x90\x02\x012\xd6\x06\n" +
 	"\x10AgentWorkService\x12b\n" +
 	"\bPollTask\x12'.signalbox.scheduler.v1.PollTaskRequest\x1a(.signalbox.scheduler.v1.PollTaskResponse\"\x03\x90\x02\x00\x12q\n" +
 	"\rHeartbeatTask\x12,.signalbox.scheduler.v1.HeartbeatTaskRequest\x1a-.signalbox.scheduler.v1.HeartbeatTaskResponse\"\x03\x90\x02\x02\x12b\n" +
@@ -2561,108 +3887,159 @@ func file_signalbox_scheduler_v1_scheduler_service_proto_rawDescGZIP() []byte {
 	return file_signalbox_scheduler_v1_scheduler_service_proto_rawDescData
 }
 
-var file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_signalbox_scheduler_v1_scheduler_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_signalbox_scheduler_v1_scheduler_service_proto_goTypes = []any{
-	(*StartRunRequest)(nil),          // 0: signalbox.scheduler.v1.StartRunRequest
-	(*StartRunResponse)(nil),         // 1: signalbox.scheduler.v1.StartRunResponse
-	(*SignalRunRequest)(nil),         // 2: signalbox.scheduler.v1.SignalRunRequest
-	(*SignalRunResponse)(nil),        // 3: signalbox.scheduler.v1.SignalRunResponse
-	(*CancelRunRequest)(nil),         // 4: signalbox.scheduler.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),        // 5: signalbox.scheduler.v1.CancelRunResponse
-	(*WaitRunRequest)(nil),           // 6: signalbox.scheduler.v1.WaitRunRequest
-	(*WaitRunResponse)(nil),          // 7: signalbox.scheduler.v1.WaitRunResponse
-	(*ExplainRunRequest)(nil),        // 8: signalbox.scheduler.v1.ExplainRunRequest
-	(*ExplainRunResponse)(nil),       // 9: signalbox.scheduler.v1.ExplainRunResponse
-	(*Wait)(nil),                     // 10: signalbox.scheduler.v1.Wait
-	(*ReplayRunRequest)(nil),         // 11: signalbox.scheduler.v1.ReplayRunRequest
-	(*ReplayRunResponse)(nil),        // 12: signalbox.scheduler.v1.ReplayRunResponse
-	(*DecideEscalationRequest)(nil),  // 13: signalbox.scheduler.v1.DecideEscalationRequest
-	(*DecideEscalationResponse)(nil), // 14: signalbox.scheduler.v1.DecideEscalationResponse
-	(*PollTaskRequest)(nil),          // 15: signalbox.scheduler.v1.PollTaskRequest
-	(*PollTaskResponse)(nil),         // 16: signalbox.scheduler.v1.PollTaskResponse
-	(*ClaimedTask)(nil),              // 17: signalbox.scheduler.v1.ClaimedTask
-	(*PriorCall)(nil),                // 18: signalbox.scheduler.v1.PriorCall
-	(*HeartbeatTaskRequest)(nil),     // 19: signalbox.scheduler.v1.HeartbeatTaskRequest
-	(*HeartbeatTaskResponse)(nil),    // 20: signalbox.scheduler.v1.HeartbeatTaskResponse
-	(*CallToolRequest)(nil),          // 21: signalbox.scheduler.v1.CallToolRequest
-	(*CallToolResponse)(nil),         // 22: signalbox.scheduler.v1.CallToolResponse
-	(*CompleteTaskRequest)(nil),      // 23: signalbox.scheduler.v1.CompleteTaskRequest
-	(*CompleteTaskResponse)(nil),     // 24: signalbox.scheduler.v1.CompleteTaskResponse
-	(*FailTaskRequest)(nil),          // 25: signalbox.scheduler.v1.FailTaskRequest
-	(*FailTaskResponse)(nil),         // 26: signalbox.scheduler.v1.FailTaskResponse
-	(*ReleaseTaskRequest)(nil),       // 27: signalbox.scheduler.v1.ReleaseTaskRequest
-	(*ReleaseTaskResponse)(nil),      // 28: signalbox.scheduler.v1.ReleaseTaskResponse
-	(*GetTaskRequest)(nil),           // 29: signalbox.scheduler.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),          // 30: signalbox.scheduler.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),         // 31: signalbox.scheduler.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 32: signalbox.scheduler.v1.ListTasksResponse
-	(*TaskSummary)(nil),              // 33: signalbox.scheduler.v1.TaskSummary
-	(*v1.Run)(nil),                   // 34: signalbox.workflow.v1.Run
-	(*durationpb.Duration)(nil),      // 35: google.protobuf.Duration
-	(*v1.Payload)(nil),               // 36: signalbox.workflow.v1.Payload
-	(*timestamppb.Timestamp)(nil),    // 37: google.protobuf.Timestamp
-	(v1.ActivityStatus)(0),           // 38: signalbox.workflow.v1.ActivityStatus
-	(v1.Effect)(0),                   // 39: signalbox.workflow.v1.Effect
-	(*v1.Budget)(nil),                // 40: signalbox.workflow.v1.Budget
-	(v1.OperationStatus)(0),          // 41: signalbox.workflow.v1.OperationStatus
+	(LaterWrites)(0),                 // 0: signalbox.scheduler.v1.LaterWrites
+	(*StartRunRequest)(nil),          // 1: signalbox.scheduler.v1.StartRunRequest
+	(*StartRunResponse)(nil),         // 2: signalbox.scheduler.v1.StartRunResponse
+	(*SignalRunRequest)(nil),         // 3: signalbox.scheduler.v1.SignalRunRequest
+	(*SignalRunResponse)(nil),        // 4: signalbox.scheduler.v1.SignalRunResponse
+	(*CancelRunRequest)(nil),         // 5: signalbox.scheduler.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),        // 6: signalbox.scheduler.v1.CancelRunResponse
+	(*WaitRunRequest)(nil),           // 7: signalbox.scheduler.v1.WaitRunRequest
+	(*WaitRunResponse)(nil),          // 8: signalbox.scheduler.v1.WaitRunResponse
+	(*ExplainRunRequest)(nil),        // 9: signalbox.scheduler.v1.ExplainRunRequest
+	(*ExplainRunResponse)(nil),       // 10: signalbox.scheduler.v1.ExplainRunResponse
+	(*Wait)(nil),                     // 11: signalbox.scheduler.v1.Wait
+	(*ReplayRunRequest)(nil),         // 12: signalbox.scheduler.v1.ReplayRunRequest
+	(*ReplayRunResponse)(nil),        // 13: signalbox.scheduler.v1.ReplayRunResponse
+	(*DecideEscalationRequest)(nil),  // 14: signalbox.scheduler.v1.DecideEscalationRequest
+	(*DecideEscalationResponse)(nil), // 15: signalbox.scheduler.v1.DecideEscalationResponse
+	(*PauseRunRequest)(nil),          // 16: signalbox.scheduler.v1.PauseRunRequest
+	(*PauseRunResponse)(nil),         // 17: signalbox.scheduler.v1.PauseRunResponse
+	(*ResumeRunRequest)(nil),         // 18: signalbox.scheduler.v1.ResumeRunRequest
+	(*ResumeRunResponse)(nil),        // 19: signalbox.scheduler.v1.ResumeRunResponse
+	(*EditRunRequest)(nil),           // 20: signalbox.scheduler.v1.EditRunRequest
+	(*EditRunResponse)(nil),          // 21: signalbox.scheduler.v1.EditRunResponse
+	(*ListCheckpointsRequest)(nil),   // 22: signalbox.scheduler.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil),  // 23: signalbox.scheduler.v1.ListCheckpointsResponse
+	(*Checkpoint)(nil),               // 24: signalbox.scheduler.v1.Checkpoint
+	(*ForkRunRequest)(nil),           // 25: signalbox.scheduler.v1.ForkRunRequest
+	(*ForkRunResponse)(nil),          // 26: signalbox.scheduler.v1.ForkRunResponse
+	(*MigrateRunRequest)(nil),        // 27: signalbox.scheduler.v1.MigrateRunRequest
+	(*MigrateRunResponse)(nil),       // 28: signalbox.scheduler.v1.MigrateRunResponse
+	(*DryRunRequest)(nil),            // 29: signalbox.scheduler.v1.DryRunRequest
+	(*InjectedFailure)(nil),          // 30: signalbox.scheduler.v1.InjectedFailure
+	(*DryRunResponse)(nil),           // 31: signalbox.scheduler.v1.DryRunResponse
+	(*PollTaskRequest)(nil),          // 32: signalbox.scheduler.v1.PollTaskRequest
+	(*PollTaskResponse)(nil),         // 33: signalbox.scheduler.v1.PollTaskResponse
+	(*ClaimedTask)(nil),              // 34: signalbox.scheduler.v1.ClaimedTask
+	(*PriorCall)(nil),                // 35: signalbox.scheduler.v1.PriorCall
+	(*HeartbeatTaskRequest)(nil),     // 36: signalbox.scheduler.v1.HeartbeatTaskRequest
+	(*HeartbeatTaskResponse)(nil),    // 37: signalbox.scheduler.v1.HeartbeatTaskResponse
+	(*CallToolRequest)(nil),          // 38: signalbox.scheduler.v1.CallToolRequest
+	(*CallToolResponse)(nil),         // 39: signalbox.scheduler.v1.CallToolResponse
+	(*CompleteTaskRequest)(nil),      // 40: signalbox.scheduler.v1.CompleteTaskRequest
+	(*CompleteTaskResponse)(nil),     // 41: signalbox.scheduler.v1.CompleteTaskResponse
+	(*FailTaskRequest)(nil),          // 42: signalbox.scheduler.v1.FailTaskRequest
+	(*FailTaskResponse)(nil),         // 43: signalbox.scheduler.v1.FailTaskResponse
+	(*ReleaseTaskRequest)(nil),       // 44: signalbox.scheduler.v1.ReleaseTaskRequest
+	(*ReleaseTaskResponse)(nil),      // 45: signalbox.scheduler.v1.ReleaseTaskResponse
+	(*GetTaskRequest)(nil),           // 46: signalbox.scheduler.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),          // 47: signalbox.scheduler.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),         // 48: signalbox.scheduler.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 49: signalbox.scheduler.v1.ListTasksResponse
+	(*TaskSummary)(nil),              // 50: signalbox.scheduler.v1.TaskSummary
+	nil,                              // 51: signalbox.scheduler.v1.MigrateRunRequest.StateMapEntry
+	nil,                              // 52: signalbox.scheduler.v1.DryRunRequest.OutputsEntry
+	nil,                              // 53: signalbox.scheduler.v1.DryRunRequest.DecisionsEntry
+	nil,                              // 54: signalbox.scheduler.v1.DryRunResponse.SourcesEntry
+	(*v1.Run)(nil),                   // 55: signalbox.workflow.v1.Run
+	(*durationpb.Duration)(nil),      // 56: google.protobuf.Duration
+	(*v1.Payload)(nil),               // 57: signalbox.workflow.v1.Payload
+	(*timestamppb.Timestamp)(nil),    // 58: google.protobuf.Timestamp
+	(v1.ActivityStatus)(0),           // 59: signalbox.workflow.v1.ActivityStatus
+	(*v1.Operation)(nil),             // 60: signalbox.workflow.v1.Operation
+	(*v1.HistoryEvent)(nil),          // 61: signalbox.workflow.v1.HistoryEvent
+	(v1.Effect)(0),                   // 62: signalbox.workflow.v1.Effect
+	(*v1.Budget)(nil),                // 63: signalbox.workflow.v1.Budget
+	(v1.OperationStatus)(0),          // 64: signalbox.workflow.v1.OperationStatus
 }
 var file_signalbox_scheduler_v1_scheduler_service_proto_depIdxs = []int32{
-	34, // 0: signalbox.scheduler.v1.CancelRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	35, // 1: signalbox.scheduler.v1.WaitRunRequest.timeout:type_name -> google.protobuf.Duration
-	34, // 2: signalbox.scheduler.v1.WaitRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	36, // 3: signalbox.scheduler.v1.WaitRunResponse.result:type_name -> signalbox.workflow.v1.Payload
-	10, // 4: signalbox.scheduler.v1.ExplainRunResponse.waits:type_name -> signalbox.scheduler.v1.Wait
-	34, // 5: signalbox.scheduler.v1.ExplainRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	37, // 6: signalbox.scheduler.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	37, // 7: signalbox.scheduler.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	38, // 8: signalbox.scheduler.v1.Wait.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	35, // 9: signalbox.scheduler.v1.PollTaskRequest.timeout:type_name -> google.protobuf.Duration
-	17, // 10: signalbox.scheduler.v1.PollTaskResponse.task:type_name -> signalbox.scheduler.v1.ClaimedTask
-	39, // 11: signalbox.scheduler.v1.ClaimedTask.max_effect:type_name -> signalbox.workflow.v1.Effect
-	40, // 12: signalbox.scheduler.v1.ClaimedTask.budget:type_name -> signalbox.workflow.v1.Budget
-	35, // 13: signalbox.scheduler.v1.ClaimedTask.lease:type_name -> google.protobuf.Duration
-	37, // 14: signalbox.scheduler.v1.ClaimedTask.deadline:type_name -> google.protobuf.Timestamp
-	18, // 15: signalbox.scheduler.v1.ClaimedTask.prior_calls:type_name -> signalbox.scheduler.v1.PriorCall
-	41, // 16: signalbox.scheduler.v1.PriorCall.status:type_name -> signalbox.workflow.v1.OperationStatus
-	35, // 17: signalbox.scheduler.v1.HeartbeatTaskResponse.lease:type_name -> google.protobuf.Duration
-	17, // 18: signalbox.scheduler.v1.GetTaskResponse.task:type_name -> signalbox.scheduler.v1.ClaimedTask
-	33, // 19: signalbox.scheduler.v1.ListTasksResponse.tasks:type_name -> signalbox.scheduler.v1.TaskSummary
-	37, // 20: signalbox.scheduler.v1.TaskSummary.since:type_name -> google.protobuf.Timestamp
-	0,  // 21: signalbox.scheduler.v1.RunControlService.StartRun:input_type -> signalbox.scheduler.v1.StartRunRequest
-	2,  // 22: signalbox.scheduler.v1.RunControlService.SignalRun:input_type -> signalbox.scheduler.v1.SignalRunRequest
-	4,  // 23: signalbox.scheduler.v1.RunControlService.CancelRun:input_type -> signalbox.scheduler.v1.CancelRunRequest
-	6,  // 24: signalbox.scheduler.v1.RunControlService.WaitRun:input_type -> signalbox.scheduler.v1.WaitRunRequest
-	8,  // 25: signalbox.scheduler.v1.RunControlService.ExplainRun:input_type -> signalbox.scheduler.v1.ExplainRunRequest
-	11, // 26: signalbox.scheduler.v1.RunControlService.ReplayRun:input_type -> signalbox.scheduler.v1.ReplayRunRequest
-	13, // 27: signalbox.scheduler.v1.RunControlService.DecideEscalation:input_type -> signalbox.scheduler.v1.DecideEscalationRequest
-	15, // 28: signalbox.scheduler.v1.AgentWorkService.PollTask:input_type -> signalbox.scheduler.v1.PollTaskRequest
-	19, // 29: signalbox.scheduler.v1.AgentWorkService.HeartbeatTask:input_type -> signalbox.scheduler.v1.HeartbeatTaskRequest
-	21, // 30: signalbox.scheduler.v1.AgentWorkService.CallTool:input_type -> signalbox.scheduler.v1.CallToolRequest
-	23, // 31: signalbox.scheduler.v1.AgentWorkService.CompleteTask:input_type -> signalbox.scheduler.v1.CompleteTaskRequest
-	25, // 32: signalbox.scheduler.v1.AgentWorkService.FailTask:input_type -> signalbox.scheduler.v1.FailTaskRequest
-	27, // 33: signalbox.scheduler.v1.AgentWorkService.ReleaseTask:input_type -> signalbox.scheduler.v1.ReleaseTaskRequest
-	29, // 34: signalbox.scheduler.v1.AgentWorkService.GetTask:input_type -> signalbox.scheduler.v1.GetTaskRequest
-	31, // 35: signalbox.scheduler.v1.AgentWorkService.ListTasks:input_type -> signalbox.scheduler.v1.ListTasksRequest
-	1,  // 36: signalbox.scheduler.v1.RunControlService.StartRun:output_type -> signalbox.scheduler.v1.StartRunResponse
-	3,  // 37: signalbox.scheduler.v1.RunControlService.SignalRun:output_type -> signalbox.scheduler.v1.SignalRunResponse
-	5,  // 38: signalbox.scheduler.v1.RunControlService.CancelRun:output_type -> signalbox.scheduler.v1.CancelRunResponse
-	7,  // 39: signalbox.scheduler.v1.RunControlService.WaitRun:output_type -> signalbox.scheduler.v1.WaitRunResponse
-	9,  // 40: signalbox.scheduler.v1.RunControlService.ExplainRun:output_type -> signalbox.scheduler.v1.ExplainRunResponse
-	12, // 41: signalbox.scheduler.v1.RunControlService.ReplayRun:output_type -> signalbox.scheduler.v1.ReplayRunResponse
-	14, // 42: signalbox.scheduler.v1.RunControlService.DecideEscalation:output_type -> signalbox.scheduler.v1.DecideEscalationResponse
-	16, // 43: signalbox.scheduler.v1.AgentWorkService.PollTask:output_type -> signalbox.scheduler.v1.PollTaskResponse
-	20, // 44: signalbox.scheduler.v1.AgentWorkService.HeartbeatTask:output_type -> signalbox.scheduler.v1.HeartbeatTaskResponse
-	22, // 45: signalbox.scheduler.v1.AgentWorkService.CallTool:output_type -> signalbox.scheduler.v1.CallToolResponse
-	24, // 46: signalbox.scheduler.v1.AgentWorkService.CompleteTask:output_type -> signalbox.scheduler.v1.CompleteTaskResponse
-	26, // 47: signalbox.scheduler.v1.AgentWorkService.FailTask:output_type -> signalbox.scheduler.v1.FailTaskResponse
-	28, // 48: signalbox.scheduler.v1.AgentWorkService.ReleaseTask:output_type -> signalbox.scheduler.v1.ReleaseTaskResponse
-	30, // 49: signalbox.scheduler.v1.AgentWorkService.GetTask:output_type -> signalbox.scheduler.v1.GetTaskResponse
-	32, // 50: signalbox.scheduler.v1.AgentWorkService.ListTasks:output_type -> signalbox.scheduler.v1.ListTasksResponse
-	36, // [36:51] is the sub-list for method output_type
-	21, // [21:36] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	55, // 0: signalbox.scheduler.v1.CancelRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	56, // 1: signalbox.scheduler.v1.WaitRunRequest.timeout:type_name -> google.protobuf.Duration
+	55, // 2: signalbox.scheduler.v1.WaitRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	57, // 3: signalbox.scheduler.v1.WaitRunResponse.result:type_name -> signalbox.workflow.v1.Payload
+	11, // 4: signalbox.scheduler.v1.ExplainRunResponse.waits:type_name -> signalbox.scheduler.v1.Wait
+	55, // 5: signalbox.scheduler.v1.ExplainRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	58, // 6: signalbox.scheduler.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	58, // 7: signalbox.scheduler.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	59, // 8: signalbox.scheduler.v1.Wait.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	24, // 9: signalbox.scheduler.v1.ListCheckpointsResponse.checkpoints:type_name -> signalbox.scheduler.v1.Checkpoint
+	58, // 10: signalbox.scheduler.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
+	0,  // 11: signalbox.scheduler.v1.ForkRunRequest.later_writes:type_name -> signalbox.scheduler.v1.LaterWrites
+	60, // 12: signalbox.scheduler.v1.ForkRunResponse.later_writes:type_name -> signalbox.workflow.v1.Operation
+	51, // 13: signalbox.scheduler.v1.MigrateRunRequest.state_map:type_name -> signalbox.scheduler.v1.MigrateRunRequest.StateMapEntry
+	30, // 14: signalbox.scheduler.v1.DryRunRequest.failures:type_name -> signalbox.scheduler.v1.InjectedFailure
+	52, // 15: signalbox.scheduler.v1.DryRunRequest.outputs:type_name -> signalbox.scheduler.v1.DryRunRequest.OutputsEntry
+	53, // 16: signalbox.scheduler.v1.DryRunRequest.decisions:type_name -> signalbox.scheduler.v1.DryRunRequest.DecisionsEntry
+	61, // 17: signalbox.scheduler.v1.DryRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	55, // 18: signalbox.scheduler.v1.DryRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	57, // 19: signalbox.scheduler.v1.DryRunResponse.result:type_name -> signalbox.workflow.v1.Payload
+	54, // 20: signalbox.scheduler.v1.DryRunResponse.sources:type_name -> signalbox.scheduler.v1.DryRunResponse.SourcesEntry
+	11, // 21: signalbox.scheduler.v1.DryRunResponse.waits:type_name -> signalbox.scheduler.v1.Wait
+	56, // 22: signalbox.scheduler.v1.PollTaskRequest.timeout:type_name -> google.protobuf.Duration
+	34, // 23: signalbox.scheduler.v1.PollTaskResponse.task:type_name -> signalbox.scheduler.v1.ClaimedTask
+	62, // 24: signalbox.scheduler.v1.ClaimedTask.max_effect:type_name -> signalbox.workflow.v1.Effect
+	63, // 25: signalbox.scheduler.v1.ClaimedTask.budget:type_name -> signalbox.workflow.v1.Budget
+	56, // 26: signalbox.scheduler.v1.ClaimedTask.lease:type_name -> google.protobuf.Duration
+	58, // 27: signalbox.scheduler.v1.ClaimedTask.deadline:type_name -> google.protobuf.Timestamp
+	35, // 28: signalbox.scheduler.v1.ClaimedTask.prior_calls:type_name -> signalbox.scheduler.v1.PriorCall
+	64, // 29: signalbox.scheduler.v1.PriorCall.status:type_name -> signalbox.workflow.v1.OperationStatus
+	56, // 30: signalbox.scheduler.v1.HeartbeatTaskResponse.lease:type_name -> google.protobuf.Duration
+	34, // 31: signalbox.scheduler.v1.GetTaskResponse.task:type_name -> signalbox.scheduler.v1.ClaimedTask
+	50, // 32: signalbox.scheduler.v1.ListTasksResponse.tasks:type_name -> signalbox.scheduler.v1.TaskSummary
+	58, // 33: signalbox.scheduler.v1.TaskSummary.since:type_name -> google.protobuf.Timestamp
+	1,  // 34: signalbox.scheduler.v1.RunControlService.StartRun:input_type -> signalbox.scheduler.v1.StartRunRequest
+	3,  // 35: signalbox.scheduler.v1.RunControlService.SignalRun:input_type -> signalbox.scheduler.v1.SignalRunRequest
+	5,  // 36: signalbox.scheduler.v1.RunControlService.CancelRun:input_type -> signalbox.scheduler.v1.CancelRunRequest
+	7,  // 37: signalbox.scheduler.v1.RunControlService.WaitRun:input_type -> signalbox.scheduler.v1.WaitRunRequest
+	9,  // 38: signalbox.scheduler.v1.RunControlService.ExplainRun:input_type -> signalbox.scheduler.v1.ExplainRunRequest
+	12, // 39: signalbox.scheduler.v1.RunControlService.ReplayRun:input_type -> signalbox.scheduler.v1.ReplayRunRequest
+	14, // 40: signalbox.scheduler.v1.RunControlService.DecideEscalation:input_type -> signalbox.scheduler.v1.DecideEscalationRequest
+	16, // 41: signalbox.scheduler.v1.RunControlService.PauseRun:input_type -> signalbox.scheduler.v1.PauseRunRequest
+	18, // 42: signalbox.scheduler.v1.RunControlService.ResumeRun:input_type -> signalbox.scheduler.v1.ResumeRunRequest
+	20, // 43: signalbox.scheduler.v1.RunControlService.EditRun:input_type -> signalbox.scheduler.v1.EditRunRequest
+	22, // 44: signalbox.scheduler.v1.RunControlService.ListCheckpoints:input_type -> signalbox.scheduler.v1.ListCheckpointsRequest
+	25, // 45: signalbox.scheduler.v1.RunControlService.ForkRun:input_type -> signalbox.scheduler.v1.ForkRunRequest
+	27, // 46: signalbox.scheduler.v1.RunControlService.MigrateRun:input_type -> signalbox.scheduler.v1.MigrateRunRequest
+	29, // 47: signalbox.scheduler.v1.RunControlService.DryRun:input_type -> signalbox.scheduler.v1.DryRunRequest
+	32, // 48: signalbox.scheduler.v1.AgentWorkService.PollTask:input_type -> signalbox.scheduler.v1.PollTaskRequest
+	36, // 49: signalbox.scheduler.v1.AgentWorkService.HeartbeatTask:input_type -> signalbox.scheduler.v1.HeartbeatTaskRequest
+	38, // 50: signalbox.scheduler.v1.AgentWorkService.CallTool:input_type -> signalbox.scheduler.v1.CallToolRequest
+	40, // 51: signalbox.scheduler.v1.AgentWorkService.CompleteTask:input_type -> signalbox.scheduler.v1.CompleteTaskRequest
+	42, // 52: signalbox.scheduler.v1.AgentWorkService.FailTask:input_type -> signalbox.scheduler.v1.FailTaskRequest
+	44, // 53: signalbox.scheduler.v1.AgentWorkService.ReleaseTask:input_type -> signalbox.scheduler.v1.ReleaseTaskRequest
+	46, // 54: signalbox.scheduler.v1.AgentWorkService.GetTask:input_type -> signalbox.scheduler.v1.GetTaskRequest
+	48, // 55: signalbox.scheduler.v1.AgentWorkService.ListTasks:input_type -> signalbox.scheduler.v1.ListTasksRequest
+	2,  // 56: signalbox.scheduler.v1.RunControlService.StartRun:output_type -> signalbox.scheduler.v1.StartRunResponse
+	4,  // 57: signalbox.scheduler.v1.RunControlService.SignalRun:output_type -> signalbox.scheduler.v1.SignalRunResponse
+	6,  // 58: signalbox.scheduler.v1.RunControlService.CancelRun:output_type -> signalbox.scheduler.v1.CancelRunResponse
+	8,  // 59: signalbox.scheduler.v1.RunControlService.WaitRun:output_type -> signalbox.scheduler.v1.WaitRunResponse
+	10, // 60: signalbox.scheduler.v1.RunControlService.ExplainRun:output_type -> signalbox.scheduler.v1.ExplainRunResponse
+	13, // 61: signalbox.scheduler.v1.RunControlService.ReplayRun:output_type -> signalbox.scheduler.v1.ReplayRunResponse
+	15, // 62: signalbox.scheduler.v1.RunControlService.DecideEscalation:output_type -> signalbox.scheduler.v1.DecideEscalationResponse
+	17, // 63: signalbox.scheduler.v1.RunControlService.PauseRun:output_type -> signalbox.scheduler.v1.PauseRunResponse
+	19, // 64: signalbox.scheduler.v1.RunControlService.ResumeRun:output_type -> signalbox.scheduler.v1.ResumeRunResponse
+	21, // 65: signalbox.scheduler.v1.RunControlService.EditRun:output_type -> signalbox.scheduler.v1.EditRunResponse
+	23, // 66: signalbox.scheduler.v1.RunControlService.ListCheckpoints:output_type -> signalbox.scheduler.v1.ListCheckpointsResponse
+	26, // 67: signalbox.scheduler.v1.RunControlService.ForkRun:output_type -> signalbox.scheduler.v1.ForkRunResponse
+	28, // 68: signalbox.scheduler.v1.RunControlService.MigrateRun:output_type -> signalbox.scheduler.v1.MigrateRunResponse
+	31, // 69: signalbox.scheduler.v1.RunControlService.DryRun:output_type -> signalbox.scheduler.v1.DryRunResponse
+	33, // 70: signalbox.scheduler.v1.AgentWorkService.PollTask:output_type -> signalbox.scheduler.v1.PollTaskResponse
+	37, // 71: signalbox.scheduler.v1.AgentWorkService.HeartbeatTask:output_type -> signalbox.scheduler.v1.HeartbeatTaskResponse
+	39, // 72: signalbox.scheduler.v1.AgentWorkService.CallTool:output_type -> signalbox.scheduler.v1.CallToolResponse
+	41, // 73: signalbox.scheduler.v1.AgentWorkService.CompleteTask:output_type -> signalbox.scheduler.v1.CompleteTaskResponse
+	43, // 74: signalbox.scheduler.v1.AgentWorkService.FailTask:output_type -> signalbox.scheduler.v1.FailTaskResponse
+	45, // 75: signalbox.scheduler.v1.AgentWorkService.ReleaseTask:output_type -> signalbox.scheduler.v1.ReleaseTaskResponse
+	47, // 76: signalbox.scheduler.v1.AgentWorkService.GetTask:output_type -> signalbox.scheduler.v1.GetTaskResponse
+	49, // 77: signalbox.scheduler.v1.AgentWorkService.ListTasks:output_type -> signalbox.scheduler.v1.ListTasksResponse
+	56, // [56:78] is the sub-list for method output_type
+	34, // [34:56] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_scheduler_v1_scheduler_service_proto_init() }
@@ -2675,13 +4052,14 @@ func file_signalbox_scheduler_v1_scheduler_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc), len(file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   34,
+			NumEnums:      1,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
 		GoTypes:           file_signalbox_scheduler_v1_scheduler_service_proto_goTypes,
 		DependencyIndexes: file_signalbox_scheduler_v1_scheduler_service_proto_depIdxs,
+		EnumInfos:         file_signalbox_scheduler_v1_scheduler_service_proto_enumTypes,
 		MessageInfos:      file_signalbox_scheduler_v1_scheduler_service_proto_msgTypes,
 	}.Build()
 	File_signalbox_scheduler_v1_scheduler_service_proto = out.File

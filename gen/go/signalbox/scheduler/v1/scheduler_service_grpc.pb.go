@@ -26,6 +26,13 @@ const (
 	RunControlService_ExplainRun_FullMethodName       = "/signalbox.scheduler.v1.RunControlService/ExplainRun"
 	RunControlService_ReplayRun_FullMethodName        = "/signalbox.scheduler.v1.RunControlService/ReplayRun"
 	RunControlService_DecideEscalation_FullMethodName = "/signalbox.scheduler.v1.RunControlService/DecideEscalation"
+	RunControlService_PauseRun_FullMethodName         = "/signalbox.scheduler.v1.RunControlService/PauseRun"
+	RunControlService_ResumeRun_FullMethodName        = "/signalbox.scheduler.v1.RunControlService/ResumeRun"
+	RunControlService_EditRun_FullMethodName          = "/signalbox.scheduler.v1.RunControlService/EditRun"
+	RunControlService_ListCheckpoints_FullMethodName  = "/signalbox.scheduler.v1.RunControlService/ListCheckpoints"
+	RunControlService_ForkRun_FullMethodName          = "/signalbox.scheduler.v1.RunControlService/ForkRun"
+	RunControlService_MigrateRun_FullMethodName       = "/signalbox.scheduler.v1.RunControlService/MigrateRun"
+	RunControlService_DryRun_FullMethodName           = "/signalbox.scheduler.v1.RunControlService/DryRun"
 )
 
 // RunControlServiceClient is the client API for RunControlService service.
@@ -50,6 +57,25 @@ type RunControlServiceClient interface {
 	// DecideEscalation records a person's decision in the run that asked. The escalation service calls it; people call that service.
 	// Errors: ESCALATION_NOT_FOUND, DECISION_STALE, DECISION_DUPLICATE, DECISION_NOT_ALLOWED, SUBJECT_CHANGED.
 	DecideEscalation(ctx context.Context, in *DecideEscalationRequest, opts ...grpc.CallOption) (*DecideEscalationResponse, error)
+	// PauseRun stops new dispatch of a run and nothing else: reads, signals, decisions and edits go on. A paused run may be paused again.
+	// Errors: RUN_NOT_FOUND, RUN_ENDED.
+	PauseRun(ctx context.Context, in *PauseRunRequest, opts ...grpc.CallOption) (*PauseRunResponse, error)
+	// ResumeRun ends a pause. Errors: RUN_NOT_FOUND, RUN_ENDED.
+	ResumeRun(ctx context.Context, in *ResumeRunRequest, opts ...grpc.CallOption) (*ResumeRunResponse, error)
+	// EditRun changes gathered data: the run's input or the output of a step that has ended. When a finished validation or human gate had
+	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY.
+	EditRun(ctx context.Context, in *EditRunRequest, opts ...grpc.CallOption) (*EditRunResponse, error)
+	// ListCheckpoints lists the points of a run's history that it can be forked from. Errors: RUN_NOT_FOUND.
+	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
+	// ForkRun starts a run that goes on from a checkpoint of another, with its history. The fork takes over the undo of what it inherits.
+	// Errors: RUN_NOT_FOUND, RUN_BUSY, ARGUMENTS_INVALID, RUN_ID_CONFLICT.
+	ForkRun(ctx context.Context, in *ForkRunRequest, opts ...grpc.CallOption) (*ForkRunResponse, error)
+	// MigrateRun moves a run to another version of its workflow. Errors: RUN_NOT_FOUND, RUN_ENDED, VERSION_NOT_FOUND, RUN_BUSY,
+	// MIGRATION_REFUSED with what stands in the way.
+	MigrateRun(ctx context.Context, in *MigrateRunRequest, opts ...grpc.CallOption) (*MigrateRunResponse, error)
+	// DryRun runs a workflow in memory: nothing is written and only READ tools may be called, if asked for. Errors: WORKFLOW_NOT_FOUND,
+	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID.
+	DryRun(ctx context.Context, in *DryRunRequest, opts ...grpc.CallOption) (*DryRunResponse, error)
 }
 
 type runControlServiceClient struct {
@@ -130,6 +156,76 @@ func (c *runControlServiceClient) DecideEscalation(ctx context.Context, in *Deci
 	return out, nil
 }
 
+func (c *runControlServiceClient) PauseRun(ctx context.Context, in *PauseRunRequest, opts ...grpc.CallOption) (*PauseRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_PauseRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) ResumeRun(ctx context.Context, in *ResumeRunRequest, opts ...grpc.CallOption) (*ResumeRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_ResumeRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) EditRun(ctx context.Context, in *EditRunRequest, opts ...grpc.CallOption) (*EditRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EditRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_EditRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckpointsResponse)
+	err := c.cc.Invoke(ctx, RunControlService_ListCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) ForkRun(ctx context.Context, in *ForkRunRequest, opts ...grpc.CallOption) (*ForkRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForkRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_ForkRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) MigrateRun(ctx context.Context, in *MigrateRunRequest, opts ...grpc.CallOption) (*MigrateRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MigrateRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_MigrateRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runControlServiceClient) DryRun(ctx context.Context, in *DryRunRequest, opts ...grpc.CallOption) (*DryRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DryRunResponse)
+	err := c.cc.Invoke(ctx, RunControlService_DryRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RunControlServiceServer is the server API for RunControlService service.
 // All implementations must embed UnimplementedRunControlServiceServer
 // for forward compatibility.
@@ -152,6 +248,25 @@ type RunControlServiceServer interface {
 	// DecideEscalation records a person's decision in the run that asked. The escalation service calls it; people call that service.
 	// Errors: ESCALATION_NOT_FOUND, DECISION_STALE, DECISION_DUPLICATE, DECISION_NOT_ALLOWED, SUBJECT_CHANGED.
 	DecideEscalation(context.Context, *DecideEscalationRequest) (*DecideEscalationResponse, error)
+	// PauseRun stops new dispatch of a run and nothing else: reads, signals, decisions and edits go on. A paused run may be paused again.
+	// Errors: RUN_NOT_FOUND, RUN_ENDED.
+	PauseRun(context.Context, *PauseRunRequest) (*PauseRunResponse, error)
+	// ResumeRun ends a pause. Errors: RUN_NOT_FOUND, RUN_ENDED.
+	ResumeRun(context.Context, *ResumeRunRequest) (*ResumeRunResponse, error)
+	// EditRun changes gathered data: the run's input or the output of a step that has ended. When a finished validation or human gate had
+	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY.
+	EditRun(context.Context, *EditRunRequest) (*EditRunResponse, error)
+	// ListCheckpoints lists the points of a run's history that it can be forked from. Errors: RUN_NOT_FOUND.
+	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
+	// ForkRun starts a run that goes on from a checkpoint of another, with its history. The fork takes over the undo of what it inherits.
+	// Errors: RUN_NOT_FOUND, RUN_BUSY, ARGUMENTS_INVALID, RUN_ID_CONFLICT.
+	ForkRun(context.Context, *ForkRunRequest) (*ForkRunResponse, error)
+	// MigrateRun moves a run to another version of its workflow. Errors: RUN_NOT_FOUND, RUN_ENDED, VERSION_NOT_FOUND, RUN_BUSY,
+	// MIGRATION_REFUSED with what stands in the way.
+	MigrateRun(context.Context, *MigrateRunRequest) (*MigrateRunResponse, error)
+	// DryRun runs a workflow in memory: nothing is written and only READ tools may be called, if asked for. Errors: WORKFLOW_NOT_FOUND,
+	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID.
+	DryRun(context.Context, *DryRunRequest) (*DryRunResponse, error)
 	mustEmbedUnimplementedRunControlServiceServer()
 }
 
@@ -182,6 +297,27 @@ func (UnimplementedRunControlServiceServer) ReplayRun(context.Context, *ReplayRu
 }
 func (UnimplementedRunControlServiceServer) DecideEscalation(context.Context, *DecideEscalationRequest) (*DecideEscalationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DecideEscalation not implemented")
+}
+func (UnimplementedRunControlServiceServer) PauseRun(context.Context, *PauseRunRequest) (*PauseRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseRun not implemented")
+}
+func (UnimplementedRunControlServiceServer) ResumeRun(context.Context, *ResumeRunRequest) (*ResumeRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeRun not implemented")
+}
+func (UnimplementedRunControlServiceServer) EditRun(context.Context, *EditRunRequest) (*EditRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EditRun not implemented")
+}
+func (UnimplementedRunControlServiceServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
+}
+func (UnimplementedRunControlServiceServer) ForkRun(context.Context, *ForkRunRequest) (*ForkRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForkRun not implemented")
+}
+func (UnimplementedRunControlServiceServer) MigrateRun(context.Context, *MigrateRunRequest) (*MigrateRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MigrateRun not implemented")
+}
+func (UnimplementedRunControlServiceServer) DryRun(context.Context, *DryRunRequest) (*DryRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DryRun not implemented")
 }
 func (UnimplementedRunControlServiceServer) mustEmbedUnimplementedRunControlServiceServer() {}
 func (UnimplementedRunControlServiceServer) testEmbeddedByValue()                           {}
@@ -330,6 +466,132 @@ func _RunControlService_DecideEscalation_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunControlService_PauseRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).PauseRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_PauseRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).PauseRun(ctx, req.(*PauseRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_ResumeRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).ResumeRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_ResumeRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).ResumeRun(ctx, req.(*ResumeRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_EditRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EditRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).EditRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_EditRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).EditRun(ctx, req.(*EditRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_ListCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).ListCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_ListCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).ListCheckpoints(ctx, req.(*ListCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_ForkRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForkRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).ForkRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_ForkRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).ForkRun(ctx, req.(*ForkRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_MigrateRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MigrateRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).MigrateRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_MigrateRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).MigrateRun(ctx, req.(*MigrateRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunControlService_DryRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DryRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunControlServiceServer).DryRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunControlService_DryRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunControlServiceServer).DryRun(ctx, req.(*DryRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RunControlService_ServiceDesc is the grpc.ServiceDesc for RunControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -364,6 +626,34 @@ var RunControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DecideEscalation",
 			Handler:    _RunControlService_DecideEscalation_Handler,
+		},
+		{
+			MethodName: "PauseRun",
+			Handler:    _RunControlService_PauseRun_Handler,
+		},
+		{
+			MethodName: "ResumeRun",
+			Handler:    _RunControlService_ResumeRun_Handler,
+		},
+		{
+			MethodName: "EditRun",
+			Handler:    _RunControlService_EditRun_Handler,
+		},
+		{
+			MethodName: "ListCheckpoints",
+			Handler:    _RunControlService_ListCheckpoints_Handler,
+		},
+		{
+			MethodName: "ForkRun",
+			Handler:    _RunControlService_ForkRun_Handler,
+		},
+		{
+			MethodName: "MigrateRun",
+			Handler:    _RunControlService_MigrateRun_Handler,
+		},
+		{
+			MethodName: "DryRun",
+			Handler:    _RunControlService_DryRun_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

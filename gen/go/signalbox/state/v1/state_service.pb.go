@@ -1240,6 +1240,1048 @@ func (x *CommitResult) GetExistingRunId() string {
 	return ""
 }
 
+// Record is something small of another service.
+type Record struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Kind: "schedule", "batch", "cursor" …
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Identity within namespace and kind.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// What it holds, for its owner to read.
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// Grows with every write, from 1.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// When it was last written.
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Record) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Record) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Record) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Record) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Record) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Record) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+// PutRecordRequest writes a record.
+type PutRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Kind.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Identity.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// What it is to hold.
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// Version that it must be at; 0 with create_only unset: any.
+	ExpectedVersion uint64 `protobuf:"varint,5,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	// Whether it must not be there yet.
+	CreateOnly    bool `protobuf:"varint,6,opt,name=create_only,json=createOnly,proto3" json:"create_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRecordRequest) Reset() {
+	*x = PutRecordRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRecordRequest) ProtoMessage() {}
+
+func (x *PutRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRecordRequest.ProtoReflect.Descriptor instead.
+func (*PutRecordRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PutRecordRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PutRecordRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PutRecordRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutRecordRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PutRecordRequest) GetExpectedVersion() uint64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+func (x *PutRecordRequest) GetCreateOnly() bool {
+	if x != nil {
+		return x.CreateOnly
+	}
+	return false
+}
+
+// PutRecordResponse acknowledges it.
+type PutRecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version written.
+	Version       uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRecordResponse) Reset() {
+	*x = PutRecordResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRecordResponse) ProtoMessage() {}
+
+func (x *PutRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRecordResponse.ProtoReflect.Descriptor instead.
+func (*PutRecordResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PutRecordResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// GetRecordRequest names a record.
+type GetRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Kind.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Identity.
+	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordRequest) Reset() {
+	*x = GetRecordRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordRequest) ProtoMessage() {}
+
+func (x *GetRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordRequest.ProtoReflect.Descriptor instead.
+func (*GetRecordRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetRecordRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GetRecordRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *GetRecordRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetRecordResponse holds it.
+type GetRecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record.
+	Record        *Record `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordResponse) Reset() {
+	*x = GetRecordResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordResponse) ProtoMessage() {}
+
+func (x *GetRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordResponse.ProtoReflect.Descriptor instead.
+func (*GetRecordResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetRecordResponse) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// ListRecordsRequest selects records.
+type ListRecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace; "*": all. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Kind.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Most entries in one page. Unset: 100; at most 1000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page. Unset: the first.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRecordsRequest) Reset() {
+	*x = ListRecordsRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRecordsRequest) ProtoMessage() {}
+
+func (x *ListRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ListRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListRecordsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListRecordsRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListRecordsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRecordsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRecordsResponse is a page of records.
+type ListRecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The records.
+	Records []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// Token of the next page. Empty: this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRecordsResponse) Reset() {
+	*x = ListRecordsResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRecordsResponse) ProtoMessage() {}
+
+func (x *ListRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ListRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListRecordsResponse) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ListRecordsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// DeleteRecordRequest names a record.
+type DeleteRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Kind.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Identity.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Version that it must be at. 0: any.
+	ExpectedVersion uint64 `protobuf:"varint,4,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *DeleteRecordRequest) Reset() {
+	*x = DeleteRecordRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordRequest) ProtoMessage() {}
+
+func (x *DeleteRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRecordRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DeleteRecordRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *DeleteRecordRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *DeleteRecordRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteRecordRequest) GetExpectedVersion() uint64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+// DeleteRecordResponse acknowledges it.
+type DeleteRecordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRecordResponse) Reset() {
+	*x = DeleteRecordResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordResponse) ProtoMessage() {}
+
+func (x *DeleteRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRecordResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{22}
+}
+
+// ArchiveRunRequest names an ended run.
+type ArchiveRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveRunRequest) Reset() {
+	*x = ArchiveRunRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveRunRequest) ProtoMessage() {}
+
+func (x *ArchiveRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveRunRequest.ProtoReflect.Descriptor instead.
+func (*ArchiveRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ArchiveRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ArchiveRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// ArchiveRunResponse tells where it is.
+type ArchiveRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the archive holds of it.
+	Archived      *ArchivedRun `protobuf:"bytes,1,opt,name=archived,proto3" json:"archived,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveRunResponse) Reset() {
+	*x = ArchiveRunResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveRunResponse) ProtoMessage() {}
+
+func (x *ArchiveRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveRunResponse.ProtoReflect.Descriptor instead.
+func (*ArchiveRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ArchiveRunResponse) GetArchived() *ArchivedRun {
+	if x != nil {
+		return x.Archived
+	}
+	return nil
+}
+
+// ArchivedRun tells about a run in the archive.
+type ArchivedRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Workflow.
+	Workflow string `protobuf:"bytes,3,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Version of the definition.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// How it ended.
+	Outcome v1.Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
+	// When it ended.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// When it was archived.
+	ArchiveTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=archive_time,json=archiveTime,proto3" json:"archive_time,omitempty"`
+	// Events of its history.
+	Events uint64 `protobuf:"varint,8,opt,name=events,proto3" json:"events,omitempty"`
+	// Size in the archive, in bytes.
+	SizeBytes     uint64 `protobuf:"varint,9,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchivedRun) Reset() {
+	*x = ArchivedRun{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchivedRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchivedRun) ProtoMessage() {}
+
+func (x *ArchivedRun) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchivedRun.ProtoReflect.Descriptor instead.
+func (*ArchivedRun) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ArchivedRun) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ArchivedRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ArchivedRun) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *ArchivedRun) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ArchivedRun) GetOutcome() v1.Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return v1.Outcome(0)
+}
+
+func (x *ArchivedRun) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ArchivedRun) GetArchiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ArchiveTime
+	}
+	return nil
+}
+
+func (x *ArchivedRun) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ArchivedRun) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+// GetArchivedRunRequest names a run.
+type GetArchivedRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Run.
+	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetArchivedRunRequest) Reset() {
+	*x = GetArchivedRunRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetArchivedRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetArchivedRunRequest) ProtoMessage() {}
+
+func (x *GetArchivedRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetArchivedRunRequest.ProtoReflect.Descriptor instead.
+func (*GetArchivedRunRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetArchivedRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *GetArchivedRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// GetArchivedRunResponse is a part of an archived run.
+type GetArchivedRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// About the run, and its head. Only in the first part.
+	Archived *ArchivedRun `protobuf:"bytes,1,opt,name=archived,proto3" json:"archived,omitempty"`
+	// The head. Only in the first part.
+	Run *v1.Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
+	// Events of its history, in order.
+	Events        []*v1.HistoryEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetArchivedRunResponse) Reset() {
+	*x = GetArchivedRunResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetArchivedRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetArchivedRunResponse) ProtoMessage() {}
+
+func (x *GetArchivedRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetArchivedRunResponse.ProtoReflect.Descriptor instead.
+func (*GetArchivedRunResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetArchivedRunResponse) GetArchived() *ArchivedRun {
+	if x != nil {
+		return x.Archived
+	}
+	return nil
+}
+
+func (x *GetArchivedRunResponse) GetRun() *v1.Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *GetArchivedRunResponse) GetEvents() []*v1.HistoryEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// ListArchivedRunsRequest selects runs of the archive.
+type ListArchivedRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Workflow. Unset: all.
+	Workflow string `protobuf:"bytes,2,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Most entries in one page. Unset: 100; at most 1000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page. Unset: the first.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArchivedRunsRequest) Reset() {
+	*x = ListArchivedRunsRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArchivedRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArchivedRunsRequest) ProtoMessage() {}
+
+func (x *ListArchivedRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArchivedRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListArchivedRunsRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListArchivedRunsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListArchivedRunsRequest) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *ListArchivedRunsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListArchivedRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListArchivedRunsResponse is a page of the archive.
+type ListArchivedRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runs.
+	Runs []*ArchivedRun `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Token of the next page. Empty: this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArchivedRunsResponse) Reset() {
+	*x = ListArchivedRunsResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArchivedRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArchivedRunsResponse) ProtoMessage() {}
+
+func (x *ListArchivedRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArchivedRunsResponse.ProtoReflect.Descriptor instead.
+func (*ListArchivedRunsResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListArchivedRunsResponse) GetRuns() []*ArchivedRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *ListArchivedRunsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // GetRunRequest names a run.
 type GetRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1255,7 +2297,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[14]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +2309,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[14]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +2322,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{14}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRunRequest) GetNamespace() string {
@@ -1317,7 +2359,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[15]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +2371,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[15]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +2384,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{15}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetRunResponse) GetRun() *v1.Run {
@@ -1377,7 +2419,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[16]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +2431,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[16]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +2444,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{16}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRunsRequest) GetNamespace() string {
@@ -1446,7 +2488,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[17]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +2500,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[17]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +2513,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{17}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRunsResponse) GetRuns() []*v1.Run {
@@ -1507,7 +2549,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[18]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +2561,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[18]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +2574,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{18}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListHistoryRequest) GetNamespace() string {
@@ -1583,7 +2625,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[19]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +2637,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[19]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +2650,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{19}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListHistoryResponse) GetEvents() []*v1.HistoryEvent {
@@ -1642,7 +2684,7 @@ type GetHistoryEventsRequest struct {
 
 func (x *GetHistoryEventsRequest) Reset() {
 	*x = GetHistoryEventsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[20]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +2696,7 @@ func (x *GetHistoryEventsRequest) String() string {
 func (*GetHistoryEventsRequest) ProtoMessage() {}
 
 func (x *GetHistoryEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[20]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +2709,7 @@ func (x *GetHistoryEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryEventsRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryEventsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{20}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetHistoryEventsRequest) GetNamespace() string {
@@ -1709,7 +2751,7 @@ type GetHistoryEventsResponse struct {
 
 func (x *GetHistoryEventsResponse) Reset() {
 	*x = GetHistoryEventsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[21]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +2763,7 @@ func (x *GetHistoryEventsResponse) String() string {
 func (*GetHistoryEventsResponse) ProtoMessage() {}
 
 func (x *GetHistoryEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[21]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +2776,7 @@ func (x *GetHistoryEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryEventsResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryEventsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{21}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetHistoryEventsResponse) GetEvents() []*v1.HistoryEvent {
@@ -1759,7 +2801,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[22]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2813,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[22]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2826,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{22}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchRunRequest) GetNamespace() string {
@@ -1821,7 +2863,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[23]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2875,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[23]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2888,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{23}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchRunResponse) GetEvents() []*v1.HistoryEvent {
@@ -1886,7 +2928,7 @@ type ListOperationsRequest struct {
 
 func (x *ListOperationsRequest) Reset() {
 	*x = ListOperationsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[24]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2940,7 @@ func (x *ListOperationsRequest) String() string {
 func (*ListOperationsRequest) ProtoMessage() {}
 
 func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[24]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2953,7 @@ func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{24}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListOperationsRequest) GetNamespace() string {
@@ -1976,7 +3018,7 @@ type ListOperationsResponse struct {
 
 func (x *ListOperationsResponse) Reset() {
 	*x = ListOperationsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[25]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +3030,7 @@ func (x *ListOperationsResponse) String() string {
 func (*ListOperationsResponse) ProtoMessage() {}
 
 func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[25]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +3043,7 @@ func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{25}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListOperationsResponse) GetEntries() []*LedgerEntry {
@@ -2031,7 +3073,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[26]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +3085,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[26]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +3098,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{26}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LedgerEntry) GetRunId() string {
@@ -2086,7 +3128,7 @@ type ClaimShardsRequest struct {
 
 func (x *ClaimShardsRequest) Reset() {
 	*x = ClaimShardsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[27]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +3140,7 @@ func (x *ClaimShardsRequest) String() string {
 func (*ClaimShardsRequest) ProtoMessage() {}
 
 func (x *ClaimShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[27]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +3153,7 @@ func (x *ClaimShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimShardsRequest.ProtoReflect.Descriptor instead.
 func (*ClaimShardsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{27}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ClaimShardsRequest) GetShards() []uint32 {
@@ -2139,7 +3181,7 @@ type ClaimShardsResponse struct {
 
 func (x *ClaimShardsResponse) Reset() {
 	*x = ClaimShardsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +3193,7 @@ func (x *ClaimShardsResponse) String() string {
 func (*ClaimShardsResponse) ProtoMessage() {}
 
 func (x *ClaimShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +3206,7 @@ func (x *ClaimShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimShardsResponse.ProtoReflect.Descriptor instead.
 func (*ClaimShardsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{28}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClaimShardsResponse) GetEpochs() []uint64 {
@@ -2185,7 +3227,7 @@ type LoadAttentionRequest struct {
 
 func (x *LoadAttentionRequest) Reset() {
 	*x = LoadAttentionRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +3239,7 @@ func (x *LoadAttentionRequest) String() string {
 func (*LoadAttentionRequest) ProtoMessage() {}
 
 func (x *LoadAttentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +3252,7 @@ func (x *LoadAttentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAttentionRequest.ProtoReflect.Descriptor instead.
 func (*LoadAttentionRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{29}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LoadAttentionRequest) GetShards() []uint32 {
@@ -2231,7 +3273,7 @@ type LoadAttentionResponse struct {
 
 func (x *LoadAttentionResponse) Reset() {
 	*x = LoadAttentionResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +3285,7 @@ func (x *LoadAttentionResponse) String() string {
 func (*LoadAttentionResponse) ProtoMessage() {}
 
 func (x *LoadAttentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +3298,7 @@ func (x *LoadAttentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAttentionResponse.ProtoReflect.Descriptor instead.
 func (*LoadAttentionResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{30}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LoadAttentionResponse) GetRuns() []*ShardRun {
@@ -2279,7 +3321,7 @@ type ShardRun struct {
 
 func (x *ShardRun) Reset() {
 	*x = ShardRun{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +3333,7 @@ func (x *ShardRun) String() string {
 func (*ShardRun) ProtoMessage() {}
 
 func (x *ShardRun) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +3346,7 @@ func (x *ShardRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardRun.ProtoReflect.Descriptor instead.
 func (*ShardRun) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{31}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ShardRun) GetShard() uint32 {
@@ -2336,7 +3378,7 @@ type PutArtifactRequest struct {
 
 func (x *PutArtifactRequest) Reset() {
 	*x = PutArtifactRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +3390,7 @@ func (x *PutArtifactRequest) String() string {
 func (*PutArtifactRequest) ProtoMessage() {}
 
 func (x *PutArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +3403,7 @@ func (x *PutArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutArtifactRequest.ProtoReflect.Descriptor instead.
 func (*PutArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{32}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PutArtifactRequest) GetNamespace() string {
@@ -2396,7 +3438,7 @@ type PutArtifactResponse struct {
 
 func (x *PutArtifactResponse) Reset() {
 	*x = PutArtifactResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +3450,7 @@ func (x *PutArtifactResponse) String() string {
 func (*PutArtifactResponse) ProtoMessage() {}
 
 func (x *PutArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +3463,7 @@ func (x *PutArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutArtifactResponse.ProtoReflect.Descriptor instead.
 func (*PutArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{33}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PutArtifactResponse) GetArtifact() *v1.ArtifactRef {
@@ -2448,7 +3490,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +3502,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +3515,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{34}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetArtifactRequest) GetNamespace() string {
@@ -2515,7 +3557,7 @@ type GetArtifactResponse struct {
 
 func (x *GetArtifactResponse) Reset() {
 	*x = GetArtifactResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +3569,7 @@ func (x *GetArtifactResponse) String() string {
 func (*GetArtifactResponse) ProtoMessage() {}
 
 func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +3582,7 @@ func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactResponse.ProtoReflect.Descriptor instead.
 func (*GetArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{35}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetArtifactResponse) GetData() []byte {
@@ -2579,7 +3621,7 @@ type EscalationRecord struct {
 
 func (x *EscalationRecord) Reset() {
 	*x = EscalationRecord{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +3633,7 @@ func (x *EscalationRecord) String() string {
 func (*EscalationRecord) ProtoMessage() {}
 
 func (x *EscalationRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +3646,7 @@ func (x *EscalationRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EscalationRecord.ProtoReflect.Descriptor instead.
 func (*EscalationRecord) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{36}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EscalationRecord) GetId() string {
@@ -2690,7 +3732,7 @@ type GetEscalationRequest struct {
 
 func (x *GetEscalationRequest) Reset() {
 	*x = GetEscalationRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +3744,7 @@ func (x *GetEscalationRequest) String() string {
 func (*GetEscalationRequest) ProtoMessage() {}
 
 func (x *GetEscalationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +3757,7 @@ func (x *GetEscalationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEscalationRequest.ProtoReflect.Descriptor instead.
 func (*GetEscalationRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{37}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetEscalationRequest) GetNamespace() string {
@@ -2743,7 +3785,7 @@ type GetEscalationResponse struct {
 
 func (x *GetEscalationResponse) Reset() {
 	*x = GetEscalationResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3797,7 @@ func (x *GetEscalationResponse) String() string {
 func (*GetEscalationResponse) ProtoMessage() {}
 
 func (x *GetEscalationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3810,7 @@ func (x *GetEscalationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEscalationResponse.ProtoReflect.Descriptor instead.
 func (*GetEscalationResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{38}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetEscalationResponse) GetEscalation() *EscalationRecord {
@@ -2797,7 +3839,7 @@ type ListEscalationsRequest struct {
 
 func (x *ListEscalationsRequest) Reset() {
 	*x = ListEscalationsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3851,7 @@ func (x *ListEscalationsRequest) String() string {
 func (*ListEscalationsRequest) ProtoMessage() {}
 
 func (x *ListEscalationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3864,7 @@ func (x *ListEscalationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEscalationsRequest.ProtoReflect.Descriptor instead.
 func (*ListEscalationsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{39}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListEscalationsRequest) GetNamespace() string {
@@ -2873,7 +3915,7 @@ type ListEscalationsResponse struct {
 
 func (x *ListEscalationsResponse) Reset() {
 	*x = ListEscalationsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +3927,7 @@ func (x *ListEscalationsResponse) String() string {
 func (*ListEscalationsResponse) ProtoMessage() {}
 
 func (x *ListEscalationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3940,7 @@ func (x *ListEscalationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEscalationsResponse.ProtoReflect.Descriptor instead.
 func (*ListEscalationsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{40}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListEscalationsResponse) GetEscalations() []*EscalationRecord {
@@ -2925,14 +3967,20 @@ type ListEventsRequest struct {
 	// Most entries in one page. Unset: 100; at most 1000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page; also the position to go on from later. Unset: the beginning.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only events committed after this run's event of since_sequence was. Unset: from the beginning of the log.
+	SinceRunId string `protobuf:"bytes,5,opt,name=since_run_id,json=sinceRunId,proto3" json:"since_run_id,omitempty"`
+	// Sequence of an event of since_run_id. 0: its first.
+	SinceSequence uint64 `protobuf:"varint,6,opt,name=since_sequence,json=sinceSequence,proto3" json:"since_sequence,omitempty"`
+	// CloudEvents types, any of them. Unset: all. Excludes `type`.
+	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3992,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +4005,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{41}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListEventsRequest) GetNamespace() string {
@@ -2988,6 +4036,265 @@ func (x *ListEventsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListEventsRequest) GetSinceRunId() string {
+	if x != nil {
+		return x.SinceRunId
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetSinceSequence() uint64 {
+	if x != nil {
+		return x.SinceSequence
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// PublishEventRequest is an event from outside.
+type PublishEventRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The event. Its id, type and source are required; data is JSON.
+	Event         *v1.EmittedEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishEventRequest) Reset() {
+	*x = PublishEventRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishEventRequest) ProtoMessage() {}
+
+func (x *PublishEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishEventRequest.ProtoReflect.Descriptor instead.
+func (*PublishEventRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *PublishEventRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PublishEventRequest) GetEvent() *v1.EmittedEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// PublishEventResponse acknowledges it.
+type PublishEventResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position in the namespace's log.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this call appended it; false when it was there.
+	Published     bool `protobuf:"varint,2,opt,name=published,proto3" json:"published,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishEventResponse) Reset() {
+	*x = PublishEventResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishEventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishEventResponse) ProtoMessage() {}
+
+func (x *PublishEventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishEventResponse.ProtoReflect.Descriptor instead.
+func (*PublishEventResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PublishEventResponse) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *PublishEventResponse) GetPublished() bool {
+	if x != nil {
+		return x.Published
+	}
+	return false
+}
+
+// WatchEventsRequest names where to begin.
+type WatchEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace; "*": all. Unset: "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// CloudEvents types, any of them. Unset: all.
+	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	// Cursor of the last event that the caller has. 0: from the beginning of the log.
+	AfterCursor uint64 `protobuf:"varint,3,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
+	// Whether to begin with the next event that is committed; excludes after_cursor.
+	OnlyNew       bool `protobuf:"varint,4,opt,name=only_new,json=onlyNew,proto3" json:"only_new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchEventsRequest) Reset() {
+	*x = WatchEventsRequest{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchEventsRequest) ProtoMessage() {}
+
+func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
+func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *WatchEventsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *WatchEventsRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *WatchEventsRequest) GetAfterCursor() uint64 {
+	if x != nil {
+		return x.AfterCursor
+	}
+	return 0
+}
+
+func (x *WatchEventsRequest) GetOnlyNew() bool {
+	if x != nil {
+		return x.OnlyNew
+	}
+	return false
+}
+
+// WatchEventsResponse is some events.
+type WatchEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, in order. Empty once at the start, when the watch stands.
+	Events []*PublishedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Cursor after the last of them.
+	Cursor        uint64 `protobuf:"varint,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchEventsResponse) Reset() {
+	*x = WatchEventsResponse{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchEventsResponse) ProtoMessage() {}
+
+func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
+func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *WatchEventsResponse) GetEvents() []*PublishedEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *WatchEventsResponse) GetCursor() uint64 {
+	if x != nil {
+		return x.Cursor
+	}
+	return 0
+}
+
 // ListEventsResponse is a page of events.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3001,7 +4308,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +4320,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +4333,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{42}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListEventsResponse) GetEvents() []*PublishedEvent {
@@ -3048,19 +4355,23 @@ type PublishedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Position in the namespace's log.
 	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
-	// Run that emitted it.
+	// Run that emitted it. Empty: it was published from outside.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The event.
 	Event *v1.EmittedEvent `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// When it was committed.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// Namespace.
+	Namespace string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Position in the log of all namespaces; only ever grows.
+	Cursor        uint64 `protobuf:"varint,6,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishedEvent) Reset() {
 	*x = PublishedEvent{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +4383,7 @@ func (x *PublishedEvent) String() string {
 func (*PublishedEvent) ProtoMessage() {}
 
 func (x *PublishedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +4396,7 @@ func (x *PublishedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedEvent.ProtoReflect.Descriptor instead.
 func (*PublishedEvent) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{43}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PublishedEvent) GetPosition() uint64 {
@@ -3114,6 +4425,20 @@ func (x *PublishedEvent) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *PublishedEvent) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PublishedEvent) GetCursor() uint64 {
+	if x != nil {
+		return x.Cursor
+	}
+	return 0
 }
 
 var File_signalbox_state_v1_state_service_proto protoreflect.FileDescriptor
@@ -3222,7 +4547,81 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\tcommitted\x18\x02 \x01(\bR\tcommitted\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12&\n" +
-	"\x0fexisting_run_id\x18\x05 \x01(\tR\rexistingRunId\"c\n" +
+	"\x0fexisting_run_id\x18\x05 \x01(\tR\rexistingRunId\"\xb5\x01\n" +
+	"\x06Record\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12;\n" +
+	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\"\xd6\x01\n" +
+	"\x10PutRecordRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
+	"\x04kind\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04kind\x12\x1a\n" +
+	"\x02id\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x02id\x12\x1d\n" +
+	"\x04data\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x04data\x12)\n" +
+	"\x10expected_version\x18\x05 \x01(\x04R\x0fexpectedVersion\x12\x1f\n" +
+	"\vcreate_only\x18\x06 \x01(\bR\n" +
+	"createOnly\"-\n" +
+	"\x11PutRecordResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"f\n" +
+	"\x10GetRecordRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\x04kind\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04kind\x12\x17\n" +
+	"\x02id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"G\n" +
+	"\x11GetRecordResponse\x122\n" +
+	"\x06record\x18\x01 \x01(\v2\x1a.signalbox.state.v1.RecordR\x06record\"\x97\x01\n" +
+	"\x12ListRecordsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\x04kind\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04kind\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"s\n" +
+	"\x13ListRecordsResponse\x124\n" +
+	"\arecords\x18\x01 \x03(\v2\x1a.signalbox.state.v1.RecordR\arecords\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x94\x01\n" +
+	"\x13DeleteRecordRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\x04kind\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04kind\x12\x17\n" +
+	"\x02id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12)\n" +
+	"\x10expected_version\x18\x04 \x01(\x04R\x0fexpectedVersion\"\x16\n" +
+	"\x14DeleteRecordResponse\"Q\n" +
+	"\x11ArchiveRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"Q\n" +
+	"\x12ArchiveRunResponse\x12;\n" +
+	"\barchived\x18\x01 \x01(\v2\x1f.signalbox.state.v1.ArchivedRunR\barchived\"\xdf\x02\n" +
+	"\vArchivedRun\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bworkflow\x18\x03 \x01(\tR\bworkflow\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x128\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x125\n" +
+	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12=\n" +
+	"\farchive_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\varchiveTime\x12\x16\n" +
+	"\x06events\x18\b \x01(\x04R\x06events\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\t \x01(\x04R\tsizeBytes\"U\n" +
+	"\x15GetArchivedRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"\xc0\x01\n" +
+	"\x16GetArchivedRunResponse\x12;\n" +
+	"\barchived\x18\x01 \x01(\v2\x1f.signalbox.state.v1.ArchivedRunR\barchived\x12,\n" +
+	"\x03run\x18\x02 \x01(\v2\x1a.signalbox.workflow.v1.RunR\x03run\x12;\n" +
+	"\x06events\x18\x03 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\"\x9b\x01\n" +
+	"\x17ListArchivedRunsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"w\n" +
+	"\x18ListArchivedRunsResponse\x123\n" +
+	"\x04runs\x18\x01 \x03(\v2\x1f.signalbox.state.v1.ArchivedRunR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"c\n" +
 	"\rGetRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1d\n" +
@@ -3338,22 +4737,42 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"\x89\x01\n" +
 	"\x17ListEscalationsResponse\x12F\n" +
 	"\vescalations\x18\x01 \x03(\v2$.signalbox.state.v1.EscalationRecordR\vescalations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf6\x01\n" +
 	"\x11ListEventsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12'\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"x\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12 \n" +
+	"\fsince_run_id\x18\x05 \x01(\tR\n" +
+	"sinceRunId\x12%\n" +
+	"\x0esince_sequence\x18\x06 \x01(\x04R\rsinceSequence\x12\x1e\n" +
+	"\x05types\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05types\"v\n" +
+	"\x13PublishEventRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12A\n" +
+	"\x05event\x18\x02 \x01(\v2#.signalbox.workflow.v1.EmittedEventB\x06\xbaH\x03\xc8\x01\x01R\x05event\"P\n" +
+	"\x14PublishEventResponse\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
+	"\tpublished\x18\x02 \x01(\bR\tpublished\"\x90\x01\n" +
+	"\x12WatchEventsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
+	"\x05types\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05types\x12!\n" +
+	"\fafter_cursor\x18\x03 \x01(\x04R\vafterCursor\x12\x19\n" +
+	"\bonly_new\x18\x04 \x01(\bR\aonlyNew\"i\n" +
+	"\x13WatchEventsResponse\x12:\n" +
+	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\"x\n" +
 	"\x12ListEventsResponse\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xae\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
 	"\x0ePublishedEvent\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x129\n" +
 	"\x05event\x18\x03 \x01(\v2#.signalbox.workflow.v1.EmittedEventR\x05event\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*\x8a\x01\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06cursor\x18\x06 \x01(\x04R\x06cursor*\x8a\x01\n" +
 	"\x0fEscalationState\x12 \n" +
 	"\x1cESCALATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ESCALATION_STATE_OPEN\x10\x01\x12\x1d\n" +
@@ -3381,8 +4800,20 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\vGetArtifact\x12&.signalbox.state.v1.GetArtifactRequest\x1a'.signalbox.state.v1.GetArtifactResponse\"\x03\x90\x02\x010\x012\xf5\x01\n" +
 	"\x17EscalationRecordService\x12i\n" +
 	"\rGetEscalation\x12(.signalbox.state.v1.GetEscalationRequest\x1a).signalbox.state.v1.GetEscalationResponse\"\x03\x90\x02\x01\x12o\n" +
-	"\x0fListEscalations\x12*.signalbox.state.v1.ListEscalationsRequest\x1a+.signalbox.state.v1.ListEscalationsResponse\"\x03\x90\x02\x012p\n" +
-	"\fEventService\x12`\n" +
+	"\x0fListEscalations\x12*.signalbox.state.v1.ListEscalationsRequest\x1a+.signalbox.state.v1.ListEscalationsResponse\"\x03\x90\x02\x012\x9a\x03\n" +
+	"\rRecordService\x12]\n" +
+	"\tPutRecord\x12$.signalbox.state.v1.PutRecordRequest\x1a%.signalbox.state.v1.PutRecordResponse\"\x03\x90\x02\x02\x12]\n" +
+	"\tGetRecord\x12$.signalbox.state.v1.GetRecordRequest\x1a%.signalbox.state.v1.GetRecordResponse\"\x03\x90\x02\x01\x12c\n" +
+	"\vListRecords\x12&.signalbox.state.v1.ListRecordsRequest\x1a'.signalbox.state.v1.ListRecordsResponse\"\x03\x90\x02\x01\x12f\n" +
+	"\fDeleteRecord\x12'.signalbox.state.v1.DeleteRecordRequest\x1a(.signalbox.state.v1.DeleteRecordResponse\"\x03\x90\x02\x022\xd6\x02\n" +
+	"\x0eArchiveService\x12`\n" +
+	"\n" +
+	"ArchiveRun\x12%.signalbox.state.v1.ArchiveRunRequest\x1a&.signalbox.state.v1.ArchiveRunResponse\"\x03\x90\x02\x02\x12n\n" +
+	"\x0eGetArchivedRun\x12).signalbox.state.v1.GetArchivedRunRequest\x1a*.signalbox.state.v1.GetArchivedRunResponse\"\x03\x90\x02\x010\x01\x12r\n" +
+	"\x10ListArchivedRuns\x12+.signalbox.state.v1.ListArchivedRunsRequest\x1a,.signalbox.state.v1.ListArchivedRunsResponse\"\x03\x90\x02\x012\xbf\x02\n" +
+	"\fEventService\x12f\n" +
+	"\fPublishEvent\x12'.signalbox.state.v1.PublishEventRequest\x1a(.signalbox.state.v1.PublishEventResponse\"\x03\x90\x02\x02\x12e\n" +
+	"\vWatchEvents\x12&.signalbox.state.v1.WatchEventsRequest\x1a'.signalbox.state.v1.WatchEventsResponse\"\x03\x90\x02\x010\x01\x12`\n" +
 	"\n" +
 	"ListEvents\x12%.signalbox.state.v1.ListEventsRequest\x1a&.signalbox.state.v1.ListEventsResponse\"\x03\x90\x02\x01B\xdb\x01\n" +
 	"\x16com.signalbox.state.v1B\x11StateServiceProtoP\x01ZDgithub.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1;statev1\xa2\x02\x03SSX\xaa\x02\x12Signalbox.State.V1\xca\x02\x12Signalbox\\State\\V1\xe2\x02\x1eSignalbox\\State\\V1\\GPBMetadata\xea\x02\x14Signalbox::State::V1b\x06proto3"
@@ -3400,7 +4831,7 @@ func file_signalbox_state_v1_state_service_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_state_v1_state_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_state_v1_state_service_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_signalbox_state_v1_state_service_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_signalbox_state_v1_state_service_proto_goTypes = []any{
 	(EscalationState)(0),             // 0: signalbox.state.v1.EscalationState
 	(*RegisterRequest)(nil),          // 1: signalbox.state.v1.RegisterRequest
@@ -3417,133 +4848,184 @@ var file_signalbox_state_v1_state_service_proto_goTypes = []any{
 	(*Artifact)(nil),                 // 12: signalbox.state.v1.Artifact
 	(*CommitRunsResponse)(nil),       // 13: signalbox.state.v1.CommitRunsResponse
 	(*CommitResult)(nil),             // 14: signalbox.state.v1.CommitResult
-	(*GetRunRequest)(nil),            // 15: signalbox.state.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 16: signalbox.state.v1.GetRunResponse
-	(*ListRunsRequest)(nil),          // 17: signalbox.state.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 18: signalbox.state.v1.ListRunsResponse
-	(*ListHistoryRequest)(nil),       // 19: signalbox.state.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),      // 20: signalbox.state.v1.ListHistoryResponse
-	(*GetHistoryEventsRequest)(nil),  // 21: signalbox.state.v1.GetHistoryEventsRequest
-	(*GetHistoryEventsResponse)(nil), // 22: signalbox.state.v1.GetHistoryEventsResponse
-	(*WatchRunRequest)(nil),          // 23: signalbox.state.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),         // 24: signalbox.state.v1.WatchRunResponse
-	(*ListOperationsRequest)(nil),    // 25: signalbox.state.v1.ListOperationsRequest
-	(*ListOperationsResponse)(nil),   // 26: signalbox.state.v1.ListOperationsResponse
-	(*LedgerEntry)(nil),              // 27: signalbox.state.v1.LedgerEntry
-	(*ClaimShardsRequest)(nil),       // 28: signalbox.state.v1.ClaimShardsRequest
-	(*ClaimShardsResponse)(nil),      // 29: signalbox.state.v1.ClaimShardsResponse
-	(*LoadAttentionRequest)(nil),     // 30: signalbox.state.v1.LoadAttentionRequest
-	(*LoadAttentionResponse)(nil),    // 31: signalbox.state.v1.LoadAttentionResponse
-	(*ShardRun)(nil),                 // 32: signalbox.state.v1.ShardRun
-	(*PutArtifactRequest)(nil),       // 33: signalbox.state.v1.PutArtifactRequest
-	(*PutArtifactResponse)(nil),      // 34: signalbox.state.v1.PutArtifactResponse
-	(*GetArtifactRequest)(nil),       // 35: signalbox.state.v1.GetArtifactRequest
-	(*GetArtifactResponse)(nil),      // 36: signalbox.state.v1.GetArtifactResponse
-	(*EscalationRecord)(nil),         // 37: signalbox.state.v1.EscalationRecord
-	(*GetEscalationRequest)(nil),     // 38: signalbox.state.v1.GetEscalationRequest
-	(*GetEscalationResponse)(nil),    // 39: signalbox.state.v1.GetEscalationResponse
-	(*ListEscalationsRequest)(nil),   // 40: signalbox.state.v1.ListEscalationsRequest
-	(*ListEscalationsResponse)(nil),  // 41: signalbox.state.v1.ListEscalationsResponse
-	(*ListEventsRequest)(nil),        // 42: signalbox.state.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 43: signalbox.state.v1.ListEventsResponse
-	(*PublishedEvent)(nil),           // 44: signalbox.state.v1.PublishedEvent
-	(*v1.ToolDeclaration)(nil),       // 45: signalbox.workflow.v1.ToolDeclaration
-	(*v1.WorkflowDefinition)(nil),    // 46: signalbox.workflow.v1.WorkflowDefinition
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
-	(*v1.Operation)(nil),             // 48: signalbox.workflow.v1.Operation
-	(*v1.EmittedEvent)(nil),          // 49: signalbox.workflow.v1.EmittedEvent
-	(v1.RunStatus)(0),                // 50: signalbox.workflow.v1.RunStatus
-	(v1.Outcome)(0),                  // 51: signalbox.workflow.v1.Outcome
-	(*v1.Run)(nil),                   // 52: signalbox.workflow.v1.Run
-	(*v1.HistoryEvent)(nil),          // 53: signalbox.workflow.v1.HistoryEvent
-	(v1.OperationStatus)(0),          // 54: signalbox.workflow.v1.OperationStatus
-	(*v1.ArtifactRef)(nil),           // 55: signalbox.workflow.v1.ArtifactRef
-	(*v1.EscalationOpened)(nil),      // 56: signalbox.workflow.v1.EscalationOpened
-	(*v1.EscalationClosed)(nil),      // 57: signalbox.workflow.v1.EscalationClosed
+	(*Record)(nil),                   // 15: signalbox.state.v1.Record
+	(*PutRecordRequest)(nil),         // 16: signalbox.state.v1.PutRecordRequest
+	(*PutRecordResponse)(nil),        // 17: signalbox.state.v1.PutRecordResponse
+	(*GetRecordRequest)(nil),         // 18: signalbox.state.v1.GetRecordRequest
+	(*GetRecordResponse)(nil),        // 19: signalbox.state.v1.GetRecordResponse
+	(*ListRecordsRequest)(nil),       // 20: signalbox.state.v1.ListRecordsRequest
+	(*ListRecordsResponse)(nil),      // 21: signalbox.state.v1.ListRecordsResponse
+	(*DeleteRecordRequest)(nil),      // 22: signalbox.state.v1.DeleteRecordRequest
+	(*DeleteRecordResponse)(nil),     // 23: signalbox.state.v1.DeleteRecordResponse
+	(*ArchiveRunRequest)(nil),        // 24: signalbox.state.v1.ArchiveRunRequest
+	(*ArchiveRunResponse)(nil),       // 25: signalbox.state.v1.ArchiveRunResponse
+	(*ArchivedRun)(nil),              // 26: signalbox.state.v1.ArchivedRun
+	(*GetArchivedRunRequest)(nil),    // 27: signalbox.state.v1.GetArchivedRunRequest
+	(*GetArchivedRunResponse)(nil),   // 28: signalbox.state.v1.GetArchivedRunResponse
+	(*ListArchivedRunsRequest)(nil),  // 29: signalbox.state.v1.ListArchivedRunsRequest
+	(*ListArchivedRunsResponse)(nil), // 30: signalbox.state.v1.ListArchivedRunsResponse
+	(*GetRunRequest)(nil),            // 31: signalbox.state.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 32: signalbox.state.v1.GetRunResponse
+	(*ListRunsRequest)(nil),          // 33: signalbox.state.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 34: signalbox.state.v1.ListRunsResponse
+	(*ListHistoryRequest)(nil),       // 35: signalbox.state.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),      // 36: signalbox.state.v1.ListHistoryResponse
+	(*GetHistoryEventsRequest)(nil),  // 37: signalbox.state.v1.GetHistoryEventsRequest
+	(*GetHistoryEventsResponse)(nil), // 38: signalbox.state.v1.GetHistoryEventsResponse
+	(*WatchRunRequest)(nil),          // 39: signalbox.state.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),         // 40: signalbox.state.v1.WatchRunResponse
+	(*ListOperationsRequest)(nil),    // 41: signalbox.state.v1.ListOperationsRequest
+	(*ListOperationsResponse)(nil),   // 42: signalbox.state.v1.ListOperationsResponse
+	(*LedgerEntry)(nil),              // 43: signalbox.state.v1.LedgerEntry
+	(*ClaimShardsRequest)(nil),       // 44: signalbox.state.v1.ClaimShardsRequest
+	(*ClaimShardsResponse)(nil),      // 45: signalbox.state.v1.ClaimShardsResponse
+	(*LoadAttentionRequest)(nil),     // 46: signalbox.state.v1.LoadAttentionRequest
+	(*LoadAttentionResponse)(nil),    // 47: signalbox.state.v1.LoadAttentionResponse
+	(*ShardRun)(nil),                 // 48: signalbox.state.v1.ShardRun
+	(*PutArtifactRequest)(nil),       // 49: signalbox.state.v1.PutArtifactRequest
+	(*PutArtifactResponse)(nil),      // 50: signalbox.state.v1.PutArtifactResponse
+	(*GetArtifactRequest)(nil),       // 51: signalbox.state.v1.GetArtifactRequest
+	(*GetArtifactResponse)(nil),      // 52: signalbox.state.v1.GetArtifactResponse
+	(*EscalationRecord)(nil),         // 53: signalbox.state.v1.EscalationRecord
+	(*GetEscalationRequest)(nil),     // 54: signalbox.state.v1.GetEscalationRequest
+	(*GetEscalationResponse)(nil),    // 55: signalbox.state.v1.GetEscalationResponse
+	(*ListEscalationsRequest)(nil),   // 56: signalbox.state.v1.ListEscalationsRequest
+	(*ListEscalationsResponse)(nil),  // 57: signalbox.state.v1.ListEscalationsResponse
+	(*ListEventsRequest)(nil),        // 58: signalbox.state.v1.ListEventsRequest
+	(*PublishEventRequest)(nil),      // 59: signalbox.state.v1.PublishEventRequest
+	(*PublishEventResponse)(nil),     // 60: signalbox.state.v1.PublishEventResponse
+	(*WatchEventsRequest)(nil),       // 61: signalbox.state.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),      // 62: signalbox.state.v1.WatchEventsResponse
+	(*ListEventsResponse)(nil),       // 63: signalbox.state.v1.ListEventsResponse
+	(*PublishedEvent)(nil),           // 64: signalbox.state.v1.PublishedEvent
+	(*v1.ToolDeclaration)(nil),       // 65: signalbox.workflow.v1.ToolDeclaration
+	(*v1.WorkflowDefinition)(nil),    // 66: signalbox.workflow.v1.WorkflowDefinition
+	(*timestamppb.Timestamp)(nil),    // 67: google.protobuf.Timestamp
+	(*v1.Operation)(nil),             // 68: signalbox.workflow.v1.Operation
+	(*v1.EmittedEvent)(nil),          // 69: signalbox.workflow.v1.EmittedEvent
+	(v1.RunStatus)(0),                // 70: signalbox.workflow.v1.RunStatus
+	(v1.Outcome)(0),                  // 71: signalbox.workflow.v1.Outcome
+	(*v1.Run)(nil),                   // 72: signalbox.workflow.v1.Run
+	(*v1.HistoryEvent)(nil),          // 73: signalbox.workflow.v1.HistoryEvent
+	(v1.OperationStatus)(0),          // 74: signalbox.workflow.v1.OperationStatus
+	(*v1.ArtifactRef)(nil),           // 75: signalbox.workflow.v1.ArtifactRef
+	(*v1.EscalationOpened)(nil),      // 76: signalbox.workflow.v1.EscalationOpened
+	(*v1.EscalationClosed)(nil),      // 77: signalbox.workflow.v1.EscalationClosed
 }
 var file_signalbox_state_v1_state_service_proto_depIdxs = []int32{
-	45, // 0: signalbox.state.v1.RegisterRequest.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	65, // 0: signalbox.state.v1.RegisterRequest.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
 	4,  // 1: signalbox.state.v1.RegisterResponse.definition:type_name -> signalbox.state.v1.DefinitionVersion
 	3,  // 2: signalbox.state.v1.RegisterResponse.findings:type_name -> signalbox.state.v1.Finding
-	46, // 3: signalbox.state.v1.DefinitionVersion.definition:type_name -> signalbox.workflow.v1.WorkflowDefinition
-	45, // 4: signalbox.state.v1.DefinitionVersion.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
-	47, // 5: signalbox.state.v1.DefinitionVersion.create_time:type_name -> google.protobuf.Timestamp
+	66, // 3: signalbox.state.v1.DefinitionVersion.definition:type_name -> signalbox.workflow.v1.WorkflowDefinition
+	65, // 4: signalbox.state.v1.DefinitionVersion.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	67, // 5: signalbox.state.v1.DefinitionVersion.create_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: signalbox.state.v1.DefinitionVersion.findings:type_name -> signalbox.state.v1.Finding
 	4,  // 7: signalbox.state.v1.GetDefinitionResponse.definition:type_name -> signalbox.state.v1.DefinitionVersion
 	4,  // 8: signalbox.state.v1.ListDefinitionsResponse.definitions:type_name -> signalbox.state.v1.DefinitionVersion
 	10, // 9: signalbox.state.v1.CommitRunsRequest.commits:type_name -> signalbox.state.v1.RunCommit
 	11, // 10: signalbox.state.v1.RunCommit.index:type_name -> signalbox.state.v1.RunIndex
-	48, // 11: signalbox.state.v1.RunCommit.operations:type_name -> signalbox.workflow.v1.Operation
-	37, // 12: signalbox.state.v1.RunCommit.escalations:type_name -> signalbox.state.v1.EscalationRecord
-	49, // 13: signalbox.state.v1.RunCommit.outbox:type_name -> signalbox.workflow.v1.EmittedEvent
+	68, // 11: signalbox.state.v1.RunCommit.operations:type_name -> signalbox.workflow.v1.Operation
+	53, // 12: signalbox.state.v1.RunCommit.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	69, // 13: signalbox.state.v1.RunCommit.outbox:type_name -> signalbox.workflow.v1.EmittedEvent
 	12, // 14: signalbox.state.v1.RunCommit.artifacts:type_name -> signalbox.state.v1.Artifact
-	50, // 15: signalbox.state.v1.RunIndex.status:type_name -> signalbox.workflow.v1.RunStatus
-	51, // 16: signalbox.state.v1.RunIndex.outcome:type_name -> signalbox.workflow.v1.Outcome
-	47, // 17: signalbox.state.v1.RunIndex.start_time:type_name -> google.protobuf.Timestamp
-	47, // 18: signalbox.state.v1.RunIndex.update_time:type_name -> google.protobuf.Timestamp
-	47, // 19: signalbox.state.v1.RunIndex.wake_time:type_name -> google.protobuf.Timestamp
+	70, // 15: signalbox.state.v1.RunIndex.status:type_name -> signalbox.workflow.v1.RunStatus
+	71, // 16: signalbox.state.v1.RunIndex.outcome:type_name -> signalbox.workflow.v1.Outcome
+	67, // 17: signalbox.state.v1.RunIndex.start_time:type_name -> google.protobuf.Timestamp
+	67, // 18: signalbox.state.v1.RunIndex.update_time:type_name -> google.protobuf.Timestamp
+	67, // 19: signalbox.state.v1.RunIndex.wake_time:type_name -> google.protobuf.Timestamp
 	14, // 20: signalbox.state.v1.CommitRunsResponse.results:type_name -> signalbox.state.v1.CommitResult
-	52, // 21: signalbox.state.v1.GetRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	52, // 22: signalbox.state.v1.ListRunsResponse.runs:type_name -> signalbox.workflow.v1.Run
-	53, // 23: signalbox.state.v1.ListHistoryResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	53, // 24: signalbox.state.v1.GetHistoryEventsResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	53, // 25: signalbox.state.v1.WatchRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	52, // 26: signalbox.state.v1.WatchRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	54, // 27: signalbox.state.v1.ListOperationsRequest.statuses:type_name -> signalbox.workflow.v1.OperationStatus
-	27, // 28: signalbox.state.v1.ListOperationsResponse.entries:type_name -> signalbox.state.v1.LedgerEntry
-	48, // 29: signalbox.state.v1.LedgerEntry.operation:type_name -> signalbox.workflow.v1.Operation
-	32, // 30: signalbox.state.v1.LoadAttentionResponse.runs:type_name -> signalbox.state.v1.ShardRun
-	55, // 31: signalbox.state.v1.PutArtifactResponse.artifact:type_name -> signalbox.workflow.v1.ArtifactRef
-	0,  // 32: signalbox.state.v1.EscalationRecord.state:type_name -> signalbox.state.v1.EscalationState
-	56, // 33: signalbox.state.v1.EscalationRecord.opened:type_name -> signalbox.workflow.v1.EscalationOpened
-	57, // 34: signalbox.state.v1.EscalationRecord.closed:type_name -> signalbox.workflow.v1.EscalationClosed
-	47, // 35: signalbox.state.v1.EscalationRecord.open_time:type_name -> google.protobuf.Timestamp
-	47, // 36: signalbox.state.v1.EscalationRecord.close_time:type_name -> google.protobuf.Timestamp
-	37, // 37: signalbox.state.v1.GetEscalationResponse.escalation:type_name -> signalbox.state.v1.EscalationRecord
-	0,  // 38: signalbox.state.v1.ListEscalationsRequest.state:type_name -> signalbox.state.v1.EscalationState
-	37, // 39: signalbox.state.v1.ListEscalationsResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
-	44, // 40: signalbox.state.v1.ListEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
-	49, // 41: signalbox.state.v1.PublishedEvent.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	47, // 42: signalbox.state.v1.PublishedEvent.time:type_name -> google.protobuf.Timestamp
-	1,  // 43: signalbox.state.v1.DefinitionService.Register:input_type -> signalbox.state.v1.RegisterRequest
-	5,  // 44: signalbox.state.v1.DefinitionService.GetDefinition:input_type -> signalbox.state.v1.GetDefinitionRequest
-	7,  // 45: signalbox.state.v1.DefinitionService.ListDefinitions:input_type -> signalbox.state.v1.ListDefinitionsRequest
-	9,  // 46: signalbox.state.v1.RunService.CommitRuns:input_type -> signalbox.state.v1.CommitRunsRequest
-	15, // 47: signalbox.state.v1.RunService.GetRun:input_type -> signalbox.state.v1.GetRunRequest
-	17, // 48: signalbox.state.v1.RunService.ListRuns:input_type -> signalbox.state.v1.ListRunsRequest
-	19, // 49: signalbox.state.v1.RunService.ListHistory:input_type -> signalbox.state.v1.ListHistoryRequest
-	21, // 50: signalbox.state.v1.RunService.GetHistoryEvents:input_type -> signalbox.state.v1.GetHistoryEventsRequest
-	23, // 51: signalbox.state.v1.RunService.WatchRun:input_type -> signalbox.state.v1.WatchRunRequest
-	25, // 52: signalbox.state.v1.RunService.ListOperations:input_type -> signalbox.state.v1.ListOperationsRequest
-	28, // 53: signalbox.state.v1.ShardService.ClaimShards:input_type -> signalbox.state.v1.ClaimShardsRequest
-	30, // 54: signalbox.state.v1.ShardService.LoadAttention:input_type -> signalbox.state.v1.LoadAttentionRequest
-	33, // 55: signalbox.state.v1.ArtifactService.PutArtifact:input_type -> signalbox.state.v1.PutArtifactRequest
-	35, // 56: signalbox.state.v1.ArtifactService.GetArtifact:input_type -> signalbox.state.v1.GetArtifactRequest
-	38, // 57: signalbox.state.v1.EscalationRecordService.GetEscalation:input_type -> signalbox.state.v1.GetEscalationRequest
-	40, // 58: signalbox.state.v1.EscalationRecordService.ListEscalations:input_type -> signalbox.state.v1.ListEscalationsRequest
-	42, // 59: signalbox.state.v1.EventService.ListEvents:input_type -> signalbox.state.v1.ListEventsRequest
-	2,  // 60: signalbox.state.v1.DefinitionService.Register:output_type -> signalbox.state.v1.RegisterResponse
-	6,  // 61: signalbox.state.v1.DefinitionService.GetDefinition:output_type -> signalbox.state.v1.GetDefinitionResponse
-	8,  // 62: signalbox.state.v1.DefinitionService.ListDefinitions:output_type -> signalbox.state.v1.ListDefinitionsResponse
-	13, // 63: signalbox.state.v1.RunService.CommitRuns:output_type -> signalbox.state.v1.CommitRunsResponse
-	16, // 64: signalbox.state.v1.RunService.GetRun:output_type -> signalbox.state.v1.GetRunResponse
-	18, // 65: signalbox.state.v1.RunService.ListRuns:output_type -> signalbox.state.v1.ListRunsResponse
-	20, // 66: signalbox.state.v1.RunService.ListHistory:output_type -> signalbox.state.v1.ListHistoryResponse
-	22, // 67: signalbox.state.v1.RunService.GetHistoryEvents:output_type -> signalbox.state.v1.GetHistoryEventsResponse
-	24, // 68: signalbox.state.v1.RunService.WatchRun:output_type -> signalbox.state.v1.WatchRunResponse
-	26, // 69: signalbox.state.v1.RunService.ListOperations:output_type -> signalbox.state.v1.ListOperationsResponse
-	29, // 70: signalbox.state.v1.ShardService.ClaimShards:output_type -> signalbox.state.v1.ClaimShardsResponse
-	31, // 71: signalbox.state.v1.ShardService.LoadAttention:output_type -> signalbox.state.v1.LoadAttentionResponse
-	34, // 72: signalbox.state.v1.ArtifactService.PutArtifact:output_type -> signalbox.state.v1.PutArtifactResponse
-	36, // 73: signalbox.state.v1.ArtifactService.GetArtifact:output_type -> signalbox.state.v1.GetArtifactResponse
-	39, // 74: signalbox.state.v1.EscalationRecordService.GetEscalation:output_type -> signalbox.state.v1.GetEscalationResponse
-	41, // 75: signalbox.state.v1.EscalationRecordService.ListEscalations:output_type -> signalbox.state.v1.ListEscalationsResponse
-	43, // 76: signalbox.state.v1.EventService.ListEvents:output_type -> signalbox.state.v1.ListEventsResponse
-	60, // [60:77] is the sub-list for method output_type
-	43, // [43:60] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	67, // 21: signalbox.state.v1.Record.update_time:type_name -> google.protobuf.Timestamp
+	15, // 22: signalbox.state.v1.GetRecordResponse.record:type_name -> signalbox.state.v1.Record
+	15, // 23: signalbox.state.v1.ListRecordsResponse.records:type_name -> signalbox.state.v1.Record
+	26, // 24: signalbox.state.v1.ArchiveRunResponse.archived:type_name -> signalbox.state.v1.ArchivedRun
+	71, // 25: signalbox.state.v1.ArchivedRun.outcome:type_name -> signalbox.workflow.v1.Outcome
+	67, // 26: signalbox.state.v1.ArchivedRun.end_time:type_name -> google.protobuf.Timestamp
+	67, // 27: signalbox.state.v1.ArchivedRun.archive_time:type_name -> google.protobuf.Timestamp
+	26, // 28: signalbox.state.v1.GetArchivedRunResponse.archived:type_name -> signalbox.state.v1.ArchivedRun
+	72, // 29: signalbox.state.v1.GetArchivedRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	73, // 30: signalbox.state.v1.GetArchivedRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	26, // 31: signalbox.state.v1.ListArchivedRunsResponse.runs:type_name -> signalbox.state.v1.ArchivedRun
+	72, // 32: signalbox.state.v1.GetRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	72, // 33: signalbox.state.v1.ListRunsResponse.runs:type_name -> signalbox.workflow.v1.Run
+	73, // 34: signalbox.state.v1.ListHistoryResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	73, // 35: signalbox.state.v1.GetHistoryEventsResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	73, // 36: signalbox.state.v1.WatchRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	72, // 37: signalbox.state.v1.WatchRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	74, // 38: signalbox.state.v1.ListOperationsRequest.statuses:type_name -> signalbox.workflow.v1.OperationStatus
+	43, // 39: signalbox.state.v1.ListOperationsResponse.entries:type_name -> signalbox.state.v1.LedgerEntry
+	68, // 40: signalbox.state.v1.LedgerEntry.operation:type_name -> signalbox.workflow.v1.Operation
+	48, // 41: signalbox.state.v1.LoadAttentionResponse.runs:type_name -> signalbox.state.v1.ShardRun
+	75, // 42: signalbox.state.v1.PutArtifactResponse.artifact:type_name -> signalbox.workflow.v1.ArtifactRef
+	0,  // 43: signalbox.state.v1.EscalationRecord.state:type_name -> signalbox.state.v1.EscalationState
+	76, // 44: signalbox.state.v1.EscalationRecord.opened:type_name -> signalbox.workflow.v1.EscalationOpened
+	77, // 45: signalbox.state.v1.EscalationRecord.closed:type_name -> signalbox.workflow.v1.EscalationClosed
+	67, // 46: signalbox.state.v1.EscalationRecord.open_time:type_name -> google.protobuf.Timestamp
+	67, // 47: signalbox.state.v1.EscalationRecord.close_time:type_name -> google.protobuf.Timestamp
+	53, // 48: signalbox.state.v1.GetEscalationResponse.escalation:type_name -> signalbox.state.v1.EscalationRecord
+	0,  // 49: signalbox.state.v1.ListEscalationsRequest.state:type_name -> signalbox.state.v1.EscalationState
+	53, // 50: signalbox.state.v1.ListEscalationsResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	69, // 51: signalbox.state.v1.PublishEventRequest.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	64, // 52: signalbox.state.v1.WatchEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
+	64, // 53: signalbox.state.v1.ListEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
+	69, // 54: signalbox.state.v1.PublishedEvent.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	67, // 55: signalbox.state.v1.PublishedEvent.time:type_name -> google.protobuf.Timestamp
+	1,  // 56: signalbox.state.v1.DefinitionService.Register:input_type -> signalbox.state.v1.RegisterRequest
+	5,  // 57: signalbox.state.v1.DefinitionService.GetDefinition:input_type -> signalbox.state.v1.GetDefinitionRequest
+	7,  // 58: signalbox.state.v1.DefinitionService.ListDefinitions:input_type -> signalbox.state.v1.ListDefinitionsRequest
+	9,  // 59: signalbox.state.v1.RunService.CommitRuns:input_type -> signalbox.state.v1.CommitRunsRequest
+	31, // 60: signalbox.state.v1.RunService.GetRun:input_type -> signalbox.state.v1.GetRunRequest
+	33, // 61: signalbox.state.v1.RunService.ListRuns:input_type -> signalbox.state.v1.ListRunsRequest
+	35, // 62: signalbox.state.v1.RunService.ListHistory:input_type -> signalbox.state.v1.ListHistoryRequest
+	37, // 63: signalbox.state.v1.RunService.GetHistoryEvents:input_type -> signalbox.state.v1.GetHistoryEventsRequest
+	39, // 64: signalbox.state.v1.RunService.WatchRun:input_type -> signalbox.state.v1.WatchRunRequest
+	41, // 65: signalbox.state.v1.RunService.ListOperations:input_type -> signalbox.state.v1.ListOperationsRequest
+	44, // 66: signalbox.state.v1.ShardService.ClaimShards:input_type -> signalbox.state.v1.ClaimShardsRequest
+	46, // 67: signalbox.state.v1.ShardService.LoadAttention:input_type -> signalbox.state.v1.LoadAttentionRequest
+	49, // 68: signalbox.state.v1.ArtifactService.PutArtifact:input_type -> signalbox.state.v1.PutArtifactRequest
+	51, // 69: signalbox.state.v1.ArtifactService.GetArtifact:input_type -> signalbox.state.v1.GetArtifactRequest
+	54, // 70: signalbox.state.v1.EscalationRecordService.GetEscalation:input_type -> signalbox.state.v1.GetEscalationRequest
+	56, // 71: signalbox.state.v1.EscalationRecordService.ListEscalations:input_type -> signalbox.state.v1.ListEscalationsRequest
+	16, // 72: signalbox.state.v1.RecordService.PutRecord:input_type -> signalbox.state.v1.PutRecordRequest
+	18, // 73: signalbox.state.v1.RecordService.GetRecord:input_type -> signalbox.state.v1.GetRecordRequest
+	20, // 74: signalbox.state.v1.RecordService.ListRecords:input_type -> signalbox.state.v1.ListRecordsRequest
+	22, // 75: signalbox.state.v1.RecordService.DeleteRecord:input_type -> signalbox.state.v1.DeleteRecordRequest
+	24, // 76: signalbox.state.v1.ArchiveService.ArchiveRun:input_type -> signalbox.state.v1.ArchiveRunRequest
+	27, // 77: signalbox.state.v1.ArchiveService.GetArchivedRun:input_type -> signalbox.state.v1.GetArchivedRunRequest
+	29, // 78: signalbox.state.v1.ArchiveService.ListArchivedRuns:input_type -> signalbox.state.v1.ListArchivedRunsRequest
+	59, // 79: signalbox.state.v1.EventService.PublishEvent:input_type -> signalbox.state.v1.PublishEventRequest
+	61, // 80: signalbox.state.v1.EventService.WatchEvents:input_type -> signalbox.state.v1.WatchEventsRequest
+	58, // 81: signalbox.state.v1.EventService.ListEvents:input_type -> signalbox.state.v1.ListEventsRequest
+	2,  // 82: signalbox.state.v1.DefinitionService.Register:output_type -> signalbox.state.v1.RegisterResponse
+	6,  // 83: signalbox.state.v1.DefinitionService.GetDefinition:output_type -> signalbox.state.v1.GetDefinitionResponse
+	8,  // 84: signalbox.state.v1.DefinitionService.ListDefinitions:output_type -> signalbox.state.v1.ListDefinitionsResponse
+	13, // 85: signalbox.state.v1.RunService.CommitRuns:output_type -> signalbox.state.v1.CommitRunsResponse
+	32, // 86: signalbox.state.v1.RunService.GetRun:output_type -> signalbox.state.v1.GetRunResponse
+	34, // 87: signalbox.state.v1.RunService.ListRuns:output_type -> signalbox.state.v1.ListRunsResponse
+	36, // 88: signalbox.state.v1.RunService.ListHistory:output_type -> signalbox.state.v1.ListHistoryResponse
+	38, // 89: signalbox.state.v1.RunService.GetHistoryEvents:output_type -> signalbox.state.v1.GetHistoryEventsResponse
+	40, // 90: signalbox.state.v1.RunService.WatchRun:output_type -> signalbox.state.v1.WatchRunResponse
+	42, // 91: signalbox.state.v1.RunService.ListOperations:output_type -> signalbox.state.v1.ListOperationsResponse
+	45, // 92: signalbox.state.v1.ShardService.ClaimShards:output_type -> signalbox.state.v1.ClaimShardsResponse
+	47, // 93: signalbox.state.v1.ShardService.LoadAttention:output_type -> signalbox.state.v1.LoadAttentionResponse
+	50, // 94: signalbox.state.v1.ArtifactService.PutArtifact:output_type -> signalbox.state.v1.PutArtifactResponse
+	52, // 95: signalbox.state.v1.ArtifactService.GetArtifact:output_type -> signalbox.state.v1.GetArtifactResponse
+	55, // 96: signalbox.state.v1.EscalationRecordService.GetEscalation:output_type -> signalbox.state.v1.GetEscalationResponse
+	57, // 97: signalbox.state.v1.EscalationRecordService.ListEscalations:output_type -> signalbox.state.v1.ListEscalationsResponse
+	17, // 98: signalbox.state.v1.RecordService.PutRecord:output_type -> signalbox.state.v1.PutRecordResponse
+	19, // 99: signalbox.state.v1.RecordService.GetRecord:output_type -> signalbox.state.v1.GetRecordResponse
+	21, // 100: signalbox.state.v1.RecordService.ListRecords:output_type -> signalbox.state.v1.ListRecordsResponse
+	23, // 101: signalbox.state.v1.RecordService.DeleteRecord:output_type -> signalbox.state.v1.DeleteRecordResponse
+	25, // 102: signalbox.state.v1.ArchiveService.ArchiveRun:output_type -> signalbox.state.v1.ArchiveRunResponse
+	28, // 103: signalbox.state.v1.ArchiveService.GetArchivedRun:output_type -> signalbox.state.v1.GetArchivedRunResponse
+	30, // 104: signalbox.state.v1.ArchiveService.ListArchivedRuns:output_type -> signalbox.state.v1.ListArchivedRunsResponse
+	60, // 105: signalbox.state.v1.EventService.PublishEvent:output_type -> signalbox.state.v1.PublishEventResponse
+	62, // 106: signalbox.state.v1.EventService.WatchEvents:output_type -> signalbox.state.v1.WatchEventsResponse
+	63, // 107: signalbox.state.v1.EventService.ListEvents:output_type -> signalbox.state.v1.ListEventsResponse
+	82, // [82:108] is the sub-list for method output_type
+	56, // [56:82] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_state_v1_state_service_proto_init() }
@@ -3557,9 +5039,9 @@ func file_signalbox_state_v1_state_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_state_v1_state_service_proto_rawDesc), len(file_signalbox_state_v1_state_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   64,
 			NumExtensions: 0,
-			NumServices:   6,
+			NumServices:   8,
 		},
 		GoTypes:           file_signalbox_state_v1_state_service_proto_goTypes,
 		DependencyIndexes: file_signalbox_state_v1_state_service_proto_depIdxs,

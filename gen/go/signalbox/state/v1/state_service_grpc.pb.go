@@ -1004,16 +1004,445 @@ var EscalationRecordService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	EventService_ListEvents_FullMethodName = "/signalbox.state.v1.EventService/ListEvents"
+	RecordService_PutRecord_FullMethodName    = "/signalbox.state.v1.RecordService/PutRecord"
+	RecordService_GetRecord_FullMethodName    = "/signalbox.state.v1.RecordService/GetRecord"
+	RecordService_ListRecords_FullMethodName  = "/signalbox.state.v1.RecordService/ListRecords"
+	RecordService_DeleteRecord_FullMethodName = "/signalbox.state.v1.RecordService/DeleteRecord"
+)
+
+// RecordServiceClient is the client API for RecordService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// RecordService keeps small records of the scheduler beside its runs: schedules, batches, cursors.
+type RecordServiceClient interface {
+	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version, PAYLOAD_TOO_LARGE.
+	PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error)
+	// GetRecord reads one. Errors: NOT_FOUND.
+	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
+	// ListRecords lists those of a kind, by id. Errors: PAGE_TOKEN_INVALID.
+	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
+	// DeleteRecord removes one. Errors: NOT_FOUND, RUN_VERSION_CONFLICT.
+	DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error)
+}
+
+type recordServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewRecordServiceClient(cc grpc.ClientConnInterface) RecordServiceClient {
+	return &recordServiceClient{cc}
+}
+
+func (c *recordServiceClient) PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutRecordResponse)
+	err := c.cc.Invoke(ctx, RecordService_PutRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordServiceClient) GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRecordResponse)
+	err := c.cc.Invoke(ctx, RecordService_GetRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordServiceClient) ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRecordsResponse)
+	err := c.cc.Invoke(ctx, RecordService_ListRecords_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordServiceClient) DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRecordResponse)
+	err := c.cc.Invoke(ctx, RecordService_DeleteRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// RecordServiceServer is the server API for RecordService service.
+// All implementations must embed UnimplementedRecordServiceServer
+// for forward compatibility.
+//
+// RecordService keeps small records of the scheduler beside its runs: schedules, batches, cursors.
+type RecordServiceServer interface {
+	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version, PAYLOAD_TOO_LARGE.
+	PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error)
+	// GetRecord reads one. Errors: NOT_FOUND.
+	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
+	// ListRecords lists those of a kind, by id. Errors: PAGE_TOKEN_INVALID.
+	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
+	// DeleteRecord removes one. Errors: NOT_FOUND, RUN_VERSION_CONFLICT.
+	DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error)
+	mustEmbedUnimplementedRecordServiceServer()
+}
+
+// UnimplementedRecordServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedRecordServiceServer struct{}
+
+func (UnimplementedRecordServiceServer) PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutRecord not implemented")
+}
+func (UnimplementedRecordServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
+}
+func (UnimplementedRecordServiceServer) ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRecords not implemented")
+}
+func (UnimplementedRecordServiceServer) DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRecord not implemented")
+}
+func (UnimplementedRecordServiceServer) mustEmbedUnimplementedRecordServiceServer() {}
+func (UnimplementedRecordServiceServer) testEmbeddedByValue()                       {}
+
+// UnsafeRecordServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to RecordServiceServer will
+// result in compilation errors.
+type UnsafeRecordServiceServer interface {
+	mustEmbedUnimplementedRecordServiceServer()
+}
+
+func RegisterRecordServiceServer(s grpc.ServiceRegistrar, srv RecordServiceServer) {
+	// If the following call panics, it indicates UnimplementedRecordServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&RecordService_ServiceDesc, srv)
+}
+
+func _RecordService_PutRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).PutRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_PutRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).PutRecord(ctx, req.(*PutRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordService_GetRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).GetRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_GetRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).GetRecord(ctx, req.(*GetRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordService_ListRecords_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRecordsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).ListRecords(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_ListRecords_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).ListRecords(ctx, req.(*ListRecordsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordService_DeleteRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).DeleteRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_DeleteRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).DeleteRecord(ctx, req.(*DeleteRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// RecordService_ServiceDesc is the grpc.ServiceDesc for RecordService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var RecordService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "signalbox.state.v1.RecordService",
+	HandlerType: (*RecordServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "PutRecord",
+			Handler:    _RecordService_PutRecord_Handler,
+		},
+		{
+			MethodName: "GetRecord",
+			Handler:    _RecordService_GetRecord_Handler,
+		},
+		{
+			MethodName: "ListRecords",
+			Handler:    _RecordService_ListRecords_Handler,
+		},
+		{
+			MethodName: "DeleteRecord",
+			Handler:    _RecordService_DeleteRecord_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "signalbox/state/v1/state_service.proto",
+}
+
+const (
+	ArchiveService_ArchiveRun_FullMethodName       = "/signalbox.state.v1.ArchiveService/ArchiveRun"
+	ArchiveService_GetArchivedRun_FullMethodName   = "/signalbox.state.v1.ArchiveService/GetArchivedRun"
+	ArchiveService_ListArchivedRuns_FullMethodName = "/signalbox.state.v1.ArchiveService/ListArchivedRuns"
+)
+
+// ArchiveServiceClient is the client API for ArchiveService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// ArchiveService moves ended runs out of the way.
+type ArchiveServiceClient interface {
+	// ArchiveRun writes an ended run, whose tree of runs has ended, to the archive and removes it from the store. Repeated, it answers the same.
+	// Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
+	ArchiveRun(ctx context.Context, in *ArchiveRunRequest, opts ...grpc.CallOption) (*ArchiveRunResponse, error)
+	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
+	GetArchivedRun(ctx context.Context, in *GetArchivedRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArchivedRunResponse], error)
+	// ListArchivedRuns lists what the archive holds, newest end first. Errors: PAGE_TOKEN_INVALID.
+	ListArchivedRuns(ctx context.Context, in *ListArchivedRunsRequest, opts ...grpc.CallOption) (*ListArchivedRunsResponse, error)
+}
+
+type archiveServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewArchiveServiceClient(cc grpc.ClientConnInterface) ArchiveServiceClient {
+	return &archiveServiceClient{cc}
+}
+
+func (c *archiveServiceClient) ArchiveRun(ctx context.Context, in *ArchiveRunRequest, opts ...grpc.CallOption) (*ArchiveRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ArchiveRunResponse)
+	err := c.cc.Invoke(ctx, ArchiveService_ArchiveRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *archiveServiceClient) GetArchivedRun(ctx context.Context, in *GetArchivedRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArchivedRunResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ArchiveService_ServiceDesc.Streams[0], ArchiveService_GetArchivedRun_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetArchivedRunRequest, GetArchivedRunResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ArchiveService_GetArchivedRunClient = grpc.ServerStreamingClient[GetArchivedRunResponse]
+
+func (c *archiveServiceClient) ListArchivedRuns(ctx context.Context, in *ListArchivedRunsRequest, opts ...grpc.CallOption) (*ListArchivedRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListArchivedRunsResponse)
+	err := c.cc.Invoke(ctx, ArchiveService_ListArchivedRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ArchiveServiceServer is the server API for ArchiveService service.
+// All implementations must embed UnimplementedArchiveServiceServer
+// for forward compatibility.
+//
+// ArchiveService moves ended runs out of the way.
+type ArchiveServiceServer interface {
+	// ArchiveRun writes an ended run, whose tree of runs has ended, to the archive and removes it from the store. Repeated, it answers the same.
+	// Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
+	ArchiveRun(context.Context, *ArchiveRunRequest) (*ArchiveRunResponse, error)
+	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
+	GetArchivedRun(*GetArchivedRunRequest, grpc.ServerStreamingServer[GetArchivedRunResponse]) error
+	// ListArchivedRuns lists what the archive holds, newest end first. Errors: PAGE_TOKEN_INVALID.
+	ListArchivedRuns(context.Context, *ListArchivedRunsRequest) (*ListArchivedRunsResponse, error)
+	mustEmbedUnimplementedArchiveServiceServer()
+}
+
+// UnimplementedArchiveServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedArchiveServiceServer struct{}
+
+func (UnimplementedArchiveServiceServer) ArchiveRun(context.Context, *ArchiveRunRequest) (*ArchiveRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ArchiveRun not implemented")
+}
+func (UnimplementedArchiveServiceServer) GetArchivedRun(*GetArchivedRunRequest, grpc.ServerStreamingServer[GetArchivedRunResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetArchivedRun not implemented")
+}
+func (UnimplementedArchiveServiceServer) ListArchivedRuns(context.Context, *ListArchivedRunsRequest) (*ListArchivedRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListArchivedRuns not implemented")
+}
+func (UnimplementedArchiveServiceServer) mustEmbedUnimplementedArchiveServiceServer() {}
+func (UnimplementedArchiveServiceServer) testEmbeddedByValue()                        {}
+
+// UnsafeArchiveServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ArchiveServiceServer will
+// result in compilation errors.
+type UnsafeArchiveServiceServer interface {
+	mustEmbedUnimplementedArchiveServiceServer()
+}
+
+func RegisterArchiveServiceServer(s grpc.ServiceRegistrar, srv ArchiveServiceServer) {
+	// If the following call panics, it indicates UnimplementedArchiveServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&ArchiveService_ServiceDesc, srv)
+}
+
+func _ArchiveService_ArchiveRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ArchiveRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArchiveServiceServer).ArchiveRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ArchiveService_ArchiveRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArchiveServiceServer).ArchiveRun(ctx, req.(*ArchiveRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ArchiveService_GetArchivedRun_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetArchivedRunRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ArchiveServiceServer).GetArchivedRun(m, &grpc.GenericServerStream[GetArchivedRunRequest, GetArchivedRunResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ArchiveService_GetArchivedRunServer = grpc.ServerStreamingServer[GetArchivedRunResponse]
+
+func _ArchiveService_ListArchivedRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListArchivedRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArchiveServiceServer).ListArchivedRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ArchiveService_ListArchivedRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArchiveServiceServer).ListArchivedRuns(ctx, req.(*ListArchivedRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// ArchiveService_ServiceDesc is the grpc.ServiceDesc for ArchiveService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var ArchiveService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "signalbox.state.v1.ArchiveService",
+	HandlerType: (*ArchiveServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ArchiveRun",
+			Handler:    _ArchiveService_ArchiveRun_Handler,
+		},
+		{
+			MethodName: "ListArchivedRuns",
+			Handler:    _ArchiveService_ListArchivedRuns_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "GetArchivedRun",
+			Handler:       _ArchiveService_GetArchivedRun_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "signalbox/state/v1/state_service.proto",
+}
+
+const (
+	EventService_PublishEvent_FullMethodName = "/signalbox.state.v1.EventService/PublishEvent"
+	EventService_WatchEvents_FullMethodName  = "/signalbox.state.v1.EventService/WatchEvents"
+	EventService_ListEvents_FullMethodName   = "/signalbox.state.v1.EventService/ListEvents"
 )
 
 // EventServiceClient is the client API for EventService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EventService reads the CloudEvents that runs emitted.
+// EventService is the log of CloudEvents: those that runs emitted with their commits, and those published from outside.
 type EventServiceClient interface {
-	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID.
+	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the log already is
+	// acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE.
+	PublishEvent(ctx context.Context, in *PublishEventRequest, opts ...grpc.CallOption) (*PublishEventResponse, error)
+	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves.
+	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
+	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 }
 
@@ -1024,6 +1453,35 @@ type eventServiceClient struct {
 func NewEventServiceClient(cc grpc.ClientConnInterface) EventServiceClient {
 	return &eventServiceClient{cc}
 }
+
+func (c *eventServiceClient) PublishEvent(ctx context.Context, in *PublishEventRequest, opts ...grpc.CallOption) (*PublishEventResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PublishEventResponse)
+	err := c.cc.Invoke(ctx, EventService_PublishEvent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *eventServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EventService_ServiceDesc.Streams[0], EventService_WatchEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchEventsRequest, WatchEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EventService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
 
 func (c *eventServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -1039,9 +1497,14 @@ func (c *eventServiceClient) ListEvents(ctx context.Context, in *ListEventsReque
 // All implementations must embed UnimplementedEventServiceServer
 // for forward compatibility.
 //
-// EventService reads the CloudEvents that runs emitted.
+// EventService is the log of CloudEvents: those that runs emitted with their commits, and those published from outside.
 type EventServiceServer interface {
-	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID.
+	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the log already is
+	// acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE.
+	PublishEvent(context.Context, *PublishEventRequest) (*PublishEventResponse, error)
+	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves.
+	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
+	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }
@@ -1053,6 +1516,12 @@ type EventServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedEventServiceServer struct{}
 
+func (UnimplementedEventServiceServer) PublishEvent(context.Context, *PublishEventRequest) (*PublishEventResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PublishEvent not implemented")
+}
+func (UnimplementedEventServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
+}
 func (UnimplementedEventServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
 }
@@ -1076,6 +1545,35 @@ func RegisterEventServiceServer(s grpc.ServiceRegistrar, srv EventServiceServer)
 	}
 	s.RegisterService(&EventService_ServiceDesc, srv)
 }
+
+func _EventService_PublishEvent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PublishEventRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EventServiceServer).PublishEvent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EventService_PublishEvent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EventServiceServer).PublishEvent(ctx, req.(*PublishEventRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EventService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EventServiceServer).WatchEvents(m, &grpc.GenericServerStream[WatchEventsRequest, WatchEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EventService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
 
 func _EventService_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListEventsRequest)
@@ -1103,10 +1601,20 @@ var EventService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*EventServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "PublishEvent",
+			Handler:    _EventService_PublishEvent_Handler,
+		},
+		{
 			MethodName: "ListEvents",
 			Handler:    _EventService_ListEvents_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchEvents",
+			Handler:       _EventService_WatchEvents_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "signalbox/state/v1/state_service.proto",
 }

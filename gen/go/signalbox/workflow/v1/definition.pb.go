@@ -258,13 +258,13 @@ type Join int32
 const (
 	// Not stated: JOIN_ALL.
 	Join_JOIN_UNSPECIFIED Join = 0
-	// When every branch has succeeded; the first failure fails the step.
+	// Every branch must succeed.
 	Join_JOIN_ALL Join = 1
-	// When every branch has ended, however.
+	// None need succeed: the step succeeds when every branch has ended, however.
 	Join_JOIN_ALL_SETTLED Join = 2
-	// When one branch has succeeded.
+	// One branch must succeed.
 	Join_JOIN_ANY Join = 3
-	// When `quorum` branches have succeeded.
+	// `quorum` branches must succeed.
 	Join_JOIN_QUORUM Join = 4
 )
 
@@ -598,7 +598,7 @@ const (
 	Behavior_BEHAVIOR_UNSPECIFIED Behavior = 0
 	// A run ends with the version it started with.
 	Behavior_BEHAVIOR_PINNED Behavior = 1
-	// A run moves to the newest version. Not supported by this version: refused.
+	// A run moves to the newest version when it enters a state, if that version allows it (migrate_from) and is compatible.
 	Behavior_BEHAVIOR_AUTO_UPGRADE Behavior = 2
 )
 
@@ -684,8 +684,11 @@ type WorkflowDefinition struct {
 	// Shorthand: the steps of one state `main`, which is followed by a terminal state `done` with outcome succeeded. Excludes `initial`
 	// and `states`, and is written out as them when the definition is registered.
 	Steps []*Step `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`
-	// Events that start a run. Not supported by this version: refused.
-	Triggers      []*Trigger `protobuf:"bytes,15,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	// Events that start a run, once each. They are acted on for the newest version of the workflow only.
+	Triggers []*Trigger `protobuf:"bytes,15,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	// The signals that a run takes, by name, each with the schema of its value. A signal is to its run an event of type "signal.<name>", taken
+	// by `wait_event`. Unset: any signal is taken, untyped; else one that is not named here, or whose value does not fit, is refused.
+	Signals       map[string]*Schema `protobuf:"bytes,17,rep,name=signals,proto3" json:"signals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -828,6 +831,13 @@ func (x *WorkflowDefinition) GetSteps() []*Step {
 func (x *WorkflowDefinition) GetTriggers() []*Trigger {
 	if x != nil {
 		return x.Triggers
+	}
+	return nil
+}
+
+func (x *WorkflowDefinition) GetSignals() map[string]*Schema {
+	if x != nil {
+		return x.Signals
 	}
 	return nil
 }
@@ -2222,6 +2232,8 @@ type SubWorkflow struct {
 	Detached bool `protobuf:"varint,4,opt,name=detached,proto3" json:"detached,omitempty"`
 	// Whether a completed sub-workflow is undone from its own records when this run is.
 	Compensatable bool `protobuf:"varint,5,opt,name=compensatable,proto3" json:"compensatable,omitempty"`
+	// What the name was resolved to at registration. Authors leave it unset.
+	Pin           *WorkflowPin `protobuf:"bytes,6,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2291,16 +2303,115 @@ func (x *SubWorkflow) GetCompensatable() bool {
 	return false
 }
 
+func (x *SubWorkflow) GetPin() *WorkflowPin {
+	if x != nil {
+		return x.Pin
+	}
+	return nil
+}
+
+// WorkflowPin is what a sub-workflow was resolved to at registration; it makes the digest of a definition one of its whole closure.
+type WorkflowPin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Digest of its closure.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Schema of its input. Unset: any.
+	Input *Schema `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"`
+	// Schema of its result. Unset: any.
+	Output *Schema `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`
+	// Locks that it or its own sub-workflows take, for the order of locks.
+	Locks []*LockDef `protobuf:"bytes,4,rep,name=locks,proto3" json:"locks,omitempty"`
+	// The greatest effect of its steps.
+	Effect Effect `protobuf:"varint,5,opt,name=effect,proto3,enum=signalbox.workflow.v1.Effect" json:"effect,omitempty"`
+	// Types of the events that it emits.
+	Emits         []string `protobuf:"bytes,6,rep,name=emits,proto3" json:"emits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowPin) Reset() {
+	*x = WorkflowPin{}
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowPin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowPin) ProtoMessage() {}
+
+func (x *WorkflowPin) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowPin.ProtoReflect.Descriptor instead.
+func (*WorkflowPin) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WorkflowPin) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *WorkflowPin) GetInput() *Schema {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *WorkflowPin) GetOutput() *Schema {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *WorkflowPin) GetLocks() []*LockDef {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *WorkflowPin) GetEffect() Effect {
+	if x != nil {
+		return x.Effect
+	}
+	return Effect_EFFECT_UNSPECIFIED
+}
+
+func (x *WorkflowPin) GetEmits() []string {
+	if x != nil {
+		return x.Emits
+	}
+	return nil
+}
+
 // ParallelStep runs branches side by side.
 type ParallelStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The branches by name. At least two.
 	Branches map[string]*Branch `protobuf:"bytes,1,rep,name=branches,proto3" json:"branches,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// When the step is done. Unset: all.
+	// What the step needs to succeed. Unset: all. Without cancel_rest the step ends when every branch has ended.
 	Join Join `protobuf:"varint,2,opt,name=join,proto3,enum=signalbox.workflow.v1.Join" json:"join,omitempty"`
 	// How many branches must succeed with `join: quorum`.
 	Quorum uint32 `protobuf:"varint,3,opt,name=quorum,proto3" json:"quorum,omitempty"`
-	// Whether the branches still running when the step is done are cancelled.
+	// Whether the step ends as soon as its join is decided, either way: the branches that still run are cancelled by then, what is under way
+	// in them is settled, and what they completed is undone.
 	CancelRest bool `protobuf:"varint,4,opt,name=cancel_rest,json=cancelRest,proto3" json:"cancel_rest,omitempty"`
 	// How many branches run at a time. Unset or 0: all.
 	MaxConcurrency uint32 `protobuf:"varint,5,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
@@ -2310,7 +2421,7 @@ type ParallelStep struct {
 
 func (x *ParallelStep) Reset() {
 	*x = ParallelStep{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[16]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2433,7 @@ func (x *ParallelStep) String() string {
 func (*ParallelStep) ProtoMessage() {}
 
 func (x *ParallelStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[16]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2446,7 @@ func (x *ParallelStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParallelStep.ProtoReflect.Descriptor instead.
 func (*ParallelStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{16}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ParallelStep) GetBranches() map[string]*Branch {
@@ -2384,7 +2495,7 @@ type Branch struct {
 
 func (x *Branch) Reset() {
 	*x = Branch{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[17]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2507,7 @@ func (x *Branch) String() string {
 func (*Branch) ProtoMessage() {}
 
 func (x *Branch) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[17]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2520,7 @@ func (x *Branch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Branch.ProtoReflect.Descriptor instead.
 func (*Branch) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{17}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Branch) GetSteps() []*Step {
@@ -2438,7 +2549,7 @@ type MapStep struct {
 
 func (x *MapStep) Reset() {
 	*x = MapStep{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[18]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2561,7 @@ func (x *MapStep) String() string {
 func (*MapStep) ProtoMessage() {}
 
 func (x *MapStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[18]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2574,7 @@ func (x *MapStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapStep.ProtoReflect.Descriptor instead.
 func (*MapStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{18}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MapStep) GetItems() string {
@@ -2514,7 +2625,7 @@ type WaitStep struct {
 
 func (x *WaitStep) Reset() {
 	*x = WaitStep{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[19]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2637,7 @@ func (x *WaitStep) String() string {
 func (*WaitStep) ProtoMessage() {}
 
 func (x *WaitStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[19]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2650,7 @@ func (x *WaitStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStep.ProtoReflect.Descriptor instead.
 func (*WaitStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{19}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WaitStep) GetDuration() *durationpb.Duration {
@@ -2567,7 +2678,7 @@ type SetStep struct {
 
 func (x *SetStep) Reset() {
 	*x = SetStep{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[20]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2690,7 @@ func (x *SetStep) String() string {
 func (*SetStep) ProtoMessage() {}
 
 func (x *SetStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[20]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2703,7 @@ func (x *SetStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStep.ProtoReflect.Descriptor instead.
 func (*SetStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{20}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetStep) GetValues() map[string]string {
@@ -2614,7 +2725,7 @@ type ErrorPolicy struct {
 
 func (x *ErrorPolicy) Reset() {
 	*x = ErrorPolicy{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[21]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2737,7 @@ func (x *ErrorPolicy) String() string {
 func (*ErrorPolicy) ProtoMessage() {}
 
 func (x *ErrorPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[21]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2750,7 @@ func (x *ErrorPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorPolicy.ProtoReflect.Descriptor instead.
 func (*ErrorPolicy) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{21}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ErrorPolicy) GetHandlers() []*ErrorHandler {
@@ -2677,7 +2788,7 @@ type ErrorHandler struct {
 
 func (x *ErrorHandler) Reset() {
 	*x = ErrorHandler{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[22]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2800,7 @@ func (x *ErrorHandler) String() string {
 func (*ErrorHandler) ProtoMessage() {}
 
 func (x *ErrorHandler) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[22]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2813,7 @@ func (x *ErrorHandler) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorHandler.ProtoReflect.Descriptor instead.
 func (*ErrorHandler) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{22}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ErrorHandler) GetTypes() []string {
@@ -2855,7 +2966,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[23]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +2978,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[23]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +2991,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{23}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() uint32 {
@@ -2942,7 +3053,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[24]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2954,7 +3065,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[24]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2967,7 +3078,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{24}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Fallback) GetValue() isFallback_Value {
@@ -3040,7 +3151,7 @@ type Cached struct {
 
 func (x *Cached) Reset() {
 	*x = Cached{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[25]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3052,7 +3163,7 @@ func (x *Cached) String() string {
 func (*Cached) ProtoMessage() {}
 
 func (x *Cached) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[25]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3065,7 +3176,7 @@ func (x *Cached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cached.ProtoReflect.Descriptor instead.
 func (*Cached) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{25}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cached) GetMaxStaleness() *durationpb.Duration {
@@ -3088,7 +3199,7 @@ type CachePolicy struct {
 
 func (x *CachePolicy) Reset() {
 	*x = CachePolicy{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[26]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3211,7 @@ func (x *CachePolicy) String() string {
 func (*CachePolicy) ProtoMessage() {}
 
 func (x *CachePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[26]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3224,7 @@ func (x *CachePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CachePolicy.ProtoReflect.Descriptor instead.
 func (*CachePolicy) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{26}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CachePolicy) GetKey() string {
@@ -3146,7 +3257,7 @@ type Escalate struct {
 
 func (x *Escalate) Reset() {
 	*x = Escalate{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[27]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3269,7 @@ func (x *Escalate) String() string {
 func (*Escalate) ProtoMessage() {}
 
 func (x *Escalate) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[27]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3282,7 @@ func (x *Escalate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escalate.ProtoReflect.Descriptor instead.
 func (*Escalate) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{27}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Escalate) GetCode() string {
@@ -3208,7 +3319,7 @@ type CompensateAction struct {
 
 func (x *CompensateAction) Reset() {
 	*x = CompensateAction{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[28]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3331,7 @@ func (x *CompensateAction) String() string {
 func (*CompensateAction) ProtoMessage() {}
 
 func (x *CompensateAction) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[28]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3344,7 @@ func (x *CompensateAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensateAction.ProtoReflect.Descriptor instead.
 func (*CompensateAction) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{28}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompensateAction) GetScope() string {
@@ -3263,7 +3374,7 @@ type Escalation struct {
 
 func (x *Escalation) Reset() {
 	*x = Escalation{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[29]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3386,7 @@ func (x *Escalation) String() string {
 func (*Escalation) ProtoMessage() {}
 
 func (x *Escalation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[29]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3399,7 @@ func (x *Escalation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escalation.ProtoReflect.Descriptor instead.
 func (*Escalation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{29}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Escalation) GetLevels() []*EscalationLevel {
@@ -3320,7 +3431,7 @@ type EscalationLevel struct {
 
 func (x *EscalationLevel) Reset() {
 	*x = EscalationLevel{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[30]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3332,7 +3443,7 @@ func (x *EscalationLevel) String() string {
 func (*EscalationLevel) ProtoMessage() {}
 
 func (x *EscalationLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[30]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3345,7 +3456,7 @@ func (x *EscalationLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EscalationLevel.ProtoReflect.Descriptor instead.
 func (*EscalationLevel) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{30}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EscalationLevel) GetRoles() []string {
@@ -3389,7 +3500,7 @@ type Compensation struct {
 
 func (x *Compensation) Reset() {
 	*x = Compensation{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[31]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +3512,7 @@ func (x *Compensation) String() string {
 func (*Compensation) ProtoMessage() {}
 
 func (x *Compensation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[31]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +3525,7 @@ func (x *Compensation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compensation.ProtoReflect.Descriptor instead.
 func (*Compensation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{31}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Compensation) GetHandler() isCompensation_Handler {
@@ -3498,7 +3609,7 @@ type CompensationPolicy struct {
 
 func (x *CompensationPolicy) Reset() {
 	*x = CompensationPolicy{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[32]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3621,7 @@ func (x *CompensationPolicy) String() string {
 func (*CompensationPolicy) ProtoMessage() {}
 
 func (x *CompensationPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[32]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,7 +3634,7 @@ func (x *CompensationPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationPolicy.ProtoReflect.Descriptor instead.
 func (*CompensationPolicy) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{32}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CompensationPolicy) GetOrder() Order {
@@ -3557,14 +3668,16 @@ type Resources struct {
 	// Secrets by name.
 	Secrets map[string]*SecretRef `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Tool servers by the name used in this definition. Unset: the catalogue's names.
-	Servers       map[string]*McpServer `protobuf:"bytes,4,rep,name=servers,proto3" json:"servers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Servers map[string]*McpServer `protobuf:"bytes,4,rep,name=servers,proto3" json:"servers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Events by type: what is known of those that the definition waits for, emits, or is started by. Unset: nothing is.
+	Events        map[string]*EventDef `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[33]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3689,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[33]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3702,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{33}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Resources) GetLocks() map[string]*LockDef {
@@ -3620,6 +3733,68 @@ func (x *Resources) GetServers() map[string]*McpServer {
 	return nil
 }
 
+func (x *Resources) GetEvents() map[string]*EventDef {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// EventDef tells about a type of event.
+type EventDef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is published from outside of all workflows, so that the linter does not look for who emits it.
+	External bool `protobuf:"varint,1,opt,name=external,proto3" json:"external,omitempty"`
+	// Schema of its data; types `event.data` in CEL. Unset: any.
+	Data          *Schema `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventDef) Reset() {
+	*x = EventDef{}
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventDef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventDef) ProtoMessage() {}
+
+func (x *EventDef) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventDef.ProtoReflect.Descriptor instead.
+func (*EventDef) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *EventDef) GetExternal() bool {
+	if x != nil {
+		return x.External
+	}
+	return false
+}
+
+func (x *EventDef) GetData() *Schema {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // LockDef declares a lock.
 type LockDef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3639,7 +3814,7 @@ type LockDef struct {
 
 func (x *LockDef) Reset() {
 	*x = LockDef{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[34]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3826,7 @@ func (x *LockDef) String() string {
 func (*LockDef) ProtoMessage() {}
 
 func (x *LockDef) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[34]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +3839,7 @@ func (x *LockDef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockDef.ProtoReflect.Descriptor instead.
 func (*LockDef) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{34}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LockDef) GetKey() string {
@@ -3715,7 +3890,7 @@ type LockUse struct {
 
 func (x *LockUse) Reset() {
 	*x = LockUse{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[35]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3902,7 @@ func (x *LockUse) String() string {
 func (*LockUse) ProtoMessage() {}
 
 func (x *LockUse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[35]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3915,7 @@ func (x *LockUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockUse.ProtoReflect.Descriptor instead.
 func (*LockUse) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{35}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LockUse) GetLock() string {
@@ -3779,7 +3954,7 @@ type BreakerDef struct {
 
 func (x *BreakerDef) Reset() {
 	*x = BreakerDef{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[36]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3966,7 @@ func (x *BreakerDef) String() string {
 func (*BreakerDef) ProtoMessage() {}
 
 func (x *BreakerDef) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[36]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3979,7 @@ func (x *BreakerDef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerDef.ProtoReflect.Descriptor instead.
 func (*BreakerDef) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{36}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BreakerDef) GetFailureRate() float64 {
@@ -3862,7 +4037,7 @@ type SecretRef struct {
 
 func (x *SecretRef) Reset() {
 	*x = SecretRef{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[37]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +4049,7 @@ func (x *SecretRef) String() string {
 func (*SecretRef) ProtoMessage() {}
 
 func (x *SecretRef) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[37]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4062,7 @@ func (x *SecretRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretRef.ProtoReflect.Descriptor instead.
 func (*SecretRef) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{37}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SecretRef) GetProvider() string {
@@ -3917,7 +4092,7 @@ type McpServer struct {
 
 func (x *McpServer) Reset() {
 	*x = McpServer{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[38]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4104,7 @@ func (x *McpServer) String() string {
 func (*McpServer) ProtoMessage() {}
 
 func (x *McpServer) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[38]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4117,7 @@ func (x *McpServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use McpServer.ProtoReflect.Descriptor instead.
 func (*McpServer) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{38}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *McpServer) GetEndpointRef() string {
@@ -3974,7 +4149,7 @@ type ContextPolicy struct {
 
 func (x *ContextPolicy) Reset() {
 	*x = ContextPolicy{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[39]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3986,7 +4161,7 @@ func (x *ContextPolicy) String() string {
 func (*ContextPolicy) ProtoMessage() {}
 
 func (x *ContextPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[39]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3999,7 +4174,7 @@ func (x *ContextPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextPolicy.ProtoReflect.Descriptor instead.
 func (*ContextPolicy) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{39}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ContextPolicy) GetMaxTokens() uint64 {
@@ -4040,7 +4215,7 @@ type ContextRule struct {
 
 func (x *ContextRule) Reset() {
 	*x = ContextRule{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[40]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4052,7 +4227,7 @@ func (x *ContextRule) String() string {
 func (*ContextRule) ProtoMessage() {}
 
 func (x *ContextRule) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[40]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4065,7 +4240,7 @@ func (x *ContextRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextRule.ProtoReflect.Descriptor instead.
 func (*ContextRule) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{40}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ContextRule) GetPath() string {
@@ -4109,7 +4284,7 @@ type Versioning struct {
 
 func (x *Versioning) Reset() {
 	*x = Versioning{}
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[41]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4121,7 +4296,7 @@ func (x *Versioning) String() string {
 func (*Versioning) ProtoMessage() {}
 
 func (x *Versioning) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[41]
+	mi := &file_signalbox_workflow_v1_definition_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4134,7 +4309,7 @@ func (x *Versioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioning.ProtoReflect.Descriptor instead.
 func (*Versioning) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{41}
+	return file_signalbox_workflow_v1_definition_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Versioning) GetBehavior() Behavior {
@@ -4155,7 +4330,7 @@ var File_signalbox_workflow_v1_definition_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/workflow/v1/definition.proto\x12\x15signalbox.workflow.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8c\f\n" +
+	"&signalbox/workflow/v1/definition.proto\x12\x15signalbox.workflow.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xda\r\n" +
 	"\x12WorkflowDefinition\x124\n" +
 	"\vapi_version\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\n" +
 	"\fsignalbox/v1R\n" +
@@ -4177,7 +4352,8 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\vescalations\x18\r \x03(\v2:.signalbox.workflow.v1.WorkflowDefinition.EscalationsEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\vescalations\x12X\n" +
 	"\x06result\x18\x0e \x03(\v25.signalbox.workflow.v1.WorkflowDefinition.ResultEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01R\x06result\x12<\n" +
 	"\x05steps\x18\x10 \x03(\v2\x1b.signalbox.workflow.v1.StepB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05steps\x12:\n" +
-	"\btriggers\x18\x0f \x03(\v2\x1e.signalbox.workflow.v1.TriggerR\btriggers\x1aW\n" +
+	"\btriggers\x18\x0f \x03(\v2\x1e.signalbox.workflow.v1.TriggerR\btriggers\x12q\n" +
+	"\asignals\x18\x11 \x03(\v26.signalbox.workflow.v1.WorkflowDefinition.SignalsEntryB\x1f\xbaH\x1c\x9a\x01\x19\x10d\"\x15r\x132\x11^[a-z][a-z0-9_]*$R\asignals\x1aW\n" +
 	"\vStatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x122\n" +
 	"\x05value\x18\x02 \x01(\v2\x1c.signalbox.workflow.v1.StateR\x05value:\x028\x01\x1aa\n" +
@@ -4186,7 +4362,10 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2!.signalbox.workflow.v1.EscalationR\x05value:\x028\x01\x1a9\n" +
 	"\vResultEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\xbc\x01\xbaH\xb8\x01\x1a\xb5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aY\n" +
+	"\fSignalsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x05value:\x028\x01:\xbc\x01\xbaH\xb8\x01\x1a\xb5\x01\n" +
 	"\x0einitial.exists\x12@give states and an initial that names one of them, or only steps\x1aasize(this.steps) > 0 ? size(this.states) == 0 && this.initial == '' : this.initial in this.states\"\xe5\x01\n" +
 	"\aTrigger\x12@\n" +
 	"\x05event\x18\x01 \x01(\v2\".signalbox.workflow.v1.EventFilterB\x06\xbaH\x03\xc8\x01\x01R\x05event\x12?\n" +
@@ -4312,13 +4491,21 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04type\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12+\n" +
-	"\x04data\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04data\"\xb5\x01\n" +
+	"\x04data\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04data\"\xeb\x01\n" +
 	"\vSubWorkflow\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
 	"\x05input\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x05input\x12\x1a\n" +
 	"\bdetached\x18\x04 \x01(\bR\bdetached\x12$\n" +
-	"\rcompensatable\x18\x05 \x01(\bR\rcompensatable\"\xe0\x02\n" +
+	"\rcompensatable\x18\x05 \x01(\bR\rcompensatable\x124\n" +
+	"\x03pin\x18\x06 \x01(\v2\".signalbox.workflow.v1.WorkflowPinR\x03pin\"\x94\x02\n" +
+	"\vWorkflowPin\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x123\n" +
+	"\x05input\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x05input\x125\n" +
+	"\x06output\x18\x03 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x06output\x124\n" +
+	"\x05locks\x18\x04 \x03(\v2\x1e.signalbox.workflow.v1.LockDefR\x05locks\x125\n" +
+	"\x06effect\x18\x05 \x01(\x0e2\x1d.signalbox.workflow.v1.EffectR\x06effect\x12\x14\n" +
+	"\x05emits\x18\x06 \x03(\tR\x05emits\"\xe0\x02\n" +
 	"\fParallelStep\x12W\n" +
 	"\bbranches\x18\x01 \x03(\v21.signalbox.workflow.v1.ParallelStep.BranchesEntryB\b\xbaH\x05\x9a\x01\x02\b\x02R\bbranches\x129\n" +
 	"\x04join\x18\x02 \x01(\x0e2\x1b.signalbox.workflow.v1.JoinB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04join\x12\x16\n" +
@@ -4413,12 +4600,13 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"on_failure\x18\x02 \x01(\x0e2,.signalbox.workflow.v1.OnCompensationFailureB\b\xbaH\x05\x82\x01\x02\x10\x01R\tonFailure\x12\x1e\n" +
 	"\n" +
 	"escalation\x18\x03 \x01(\tR\n" +
-	"escalation\"\xe1\x05\n" +
+	"escalation\"\x8d\a\n" +
 	"\tResources\x12b\n" +
 	"\x05locks\x18\x01 \x03(\v2+.signalbox.workflow.v1.Resources.LocksEntryB\x1f\xbaH\x1c\x9a\x01\x19\x10d\"\x15r\x132\x11^[a-z][a-z0-9_]*$R\x05locks\x12T\n" +
 	"\bbreakers\x18\x02 \x03(\v2..signalbox.workflow.v1.Resources.BreakersEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\bbreakers\x12Q\n" +
 	"\asecrets\x18\x03 \x03(\v2-.signalbox.workflow.v1.Resources.SecretsEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\asecrets\x12Q\n" +
-	"\aservers\x18\x04 \x03(\v2-.signalbox.workflow.v1.Resources.ServersEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\aservers\x1aX\n" +
+	"\aservers\x18\x04 \x03(\v2-.signalbox.workflow.v1.Resources.ServersEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\aservers\x12N\n" +
+	"\x06events\x18\x05 \x03(\v2,.signalbox.workflow.v1.Resources.EventsEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\x06events\x1aX\n" +
 	"\n" +
 	"LocksEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
@@ -4431,7 +4619,13 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.SecretRefR\x05value:\x028\x01\x1a\\\n" +
 	"\fServersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.McpServerR\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.McpServerR\x05value:\x028\x01\x1aZ\n" +
+	"\vEventsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.signalbox.workflow.v1.EventDefR\x05value:\x028\x01\"Y\n" +
+	"\bEventDef\x12\x1a\n" +
+	"\bexternal\x18\x01 \x01(\bR\bexternal\x121\n" +
+	"\x04data\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x04data\"\xcf\x01\n" +
 	"\aLockDef\x12\x19\n" +
 	"\x03key\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x03key\x12\x1b\n" +
 	"\x04rank\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04rank\x12\x18\n" +
@@ -4545,7 +4739,7 @@ func file_signalbox_workflow_v1_definition_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_workflow_v1_definition_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_signalbox_workflow_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_signalbox_workflow_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_signalbox_workflow_v1_definition_proto_goTypes = []any{
 	(Phase)(0),                  // 0: signalbox.workflow.v1.Phase
 	(Outcome)(0),                // 1: signalbox.workflow.v1.Outcome
@@ -4573,156 +4767,170 @@ var file_signalbox_workflow_v1_definition_proto_goTypes = []any{
 	(*EventFilter)(nil),         // 23: signalbox.workflow.v1.EventFilter
 	(*EmitEvent)(nil),           // 24: signalbox.workflow.v1.EmitEvent
 	(*SubWorkflow)(nil),         // 25: signalbox.workflow.v1.SubWorkflow
-	(*ParallelStep)(nil),        // 26: signalbox.workflow.v1.ParallelStep
-	(*Branch)(nil),              // 27: signalbox.workflow.v1.Branch
-	(*MapStep)(nil),             // 28: signalbox.workflow.v1.MapStep
-	(*WaitStep)(nil),            // 29: signalbox.workflow.v1.WaitStep
-	(*SetStep)(nil),             // 30: signalbox.workflow.v1.SetStep
-	(*ErrorPolicy)(nil),         // 31: signalbox.workflow.v1.ErrorPolicy
-	(*ErrorHandler)(nil),        // 32: signalbox.workflow.v1.ErrorHandler
-	(*RetryPolicy)(nil),         // 33: signalbox.workflow.v1.RetryPolicy
-	(*Fallback)(nil),            // 34: signalbox.workflow.v1.Fallback
-	(*Cached)(nil),              // 35: signalbox.workflow.v1.Cached
-	(*CachePolicy)(nil),         // 36: signalbox.workflow.v1.CachePolicy
-	(*Escalate)(nil),            // 37: signalbox.workflow.v1.Escalate
-	(*CompensateAction)(nil),    // 38: signalbox.workflow.v1.CompensateAction
-	(*Escalation)(nil),          // 39: signalbox.workflow.v1.Escalation
-	(*EscalationLevel)(nil),     // 40: signalbox.workflow.v1.EscalationLevel
-	(*Compensation)(nil),        // 41: signalbox.workflow.v1.Compensation
-	(*CompensationPolicy)(nil),  // 42: signalbox.workflow.v1.CompensationPolicy
-	(*Resources)(nil),           // 43: signalbox.workflow.v1.Resources
-	(*LockDef)(nil),             // 44: signalbox.workflow.v1.LockDef
-	(*LockUse)(nil),             // 45: signalbox.workflow.v1.LockUse
-	(*BreakerDef)(nil),          // 46: signalbox.workflow.v1.BreakerDef
-	(*SecretRef)(nil),           // 47: signalbox.workflow.v1.SecretRef
-	(*McpServer)(nil),           // 48: signalbox.workflow.v1.McpServer
-	(*ContextPolicy)(nil),       // 49: signalbox.workflow.v1.ContextPolicy
-	(*ContextRule)(nil),         // 50: signalbox.workflow.v1.ContextRule
-	(*Versioning)(nil),          // 51: signalbox.workflow.v1.Versioning
-	nil,                         // 52: signalbox.workflow.v1.WorkflowDefinition.StatesEntry
-	nil,                         // 53: signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry
-	nil,                         // 54: signalbox.workflow.v1.WorkflowDefinition.ResultEntry
-	nil,                         // 55: signalbox.workflow.v1.Trigger.InputEntry
-	nil,                         // 56: signalbox.workflow.v1.Metadata.LabelsEntry
-	nil,                         // 57: signalbox.workflow.v1.EventFilter.CorrelateEntry
-	nil,                         // 58: signalbox.workflow.v1.ParallelStep.BranchesEntry
-	nil,                         // 59: signalbox.workflow.v1.SetStep.ValuesEntry
-	nil,                         // 60: signalbox.workflow.v1.Resources.LocksEntry
-	nil,                         // 61: signalbox.workflow.v1.Resources.BreakersEntry
-	nil,                         // 62: signalbox.workflow.v1.Resources.SecretsEntry
-	nil,                         // 63: signalbox.workflow.v1.Resources.ServersEntry
-	(*durationpb.Duration)(nil), // 64: google.protobuf.Duration
-	(*structpb.Struct)(nil),     // 65: google.protobuf.Struct
+	(*WorkflowPin)(nil),         // 26: signalbox.workflow.v1.WorkflowPin
+	(*ParallelStep)(nil),        // 27: signalbox.workflow.v1.ParallelStep
+	(*Branch)(nil),              // 28: signalbox.workflow.v1.Branch
+	(*MapStep)(nil),             // 29: signalbox.workflow.v1.MapStep
+	(*WaitStep)(nil),            // 30: signalbox.workflow.v1.WaitStep
+	(*SetStep)(nil),             // 31: signalbox.workflow.v1.SetStep
+	(*ErrorPolicy)(nil),         // 32: signalbox.workflow.v1.ErrorPolicy
+	(*ErrorHandler)(nil),        // 33: signalbox.workflow.v1.ErrorHandler
+	(*RetryPolicy)(nil),         // 34: signalbox.workflow.v1.RetryPolicy
+	(*Fallback)(nil),            // 35: signalbox.workflow.v1.Fallback
+	(*Cached)(nil),              // 36: signalbox.workflow.v1.Cached
+	(*CachePolicy)(nil),         // 37: signalbox.workflow.v1.CachePolicy
+	(*Escalate)(nil),            // 38: signalbox.workflow.v1.Escalate
+	(*CompensateAction)(nil),    // 39: signalbox.workflow.v1.CompensateAction
+	(*Escalation)(nil),          // 40: signalbox.workflow.v1.Escalation
+	(*EscalationLevel)(nil),     // 41: signalbox.workflow.v1.EscalationLevel
+	(*Compensation)(nil),        // 42: signalbox.workflow.v1.Compensation
+	(*CompensationPolicy)(nil),  // 43: signalbox.workflow.v1.CompensationPolicy
+	(*Resources)(nil),           // 44: signalbox.workflow.v1.Resources
+	(*EventDef)(nil),            // 45: signalbox.workflow.v1.EventDef
+	(*LockDef)(nil),             // 46: signalbox.workflow.v1.LockDef
+	(*LockUse)(nil),             // 47: signalbox.workflow.v1.LockUse
+	(*BreakerDef)(nil),          // 48: signalbox.workflow.v1.BreakerDef
+	(*SecretRef)(nil),           // 49: signalbox.workflow.v1.SecretRef
+	(*McpServer)(nil),           // 50: signalbox.workflow.v1.McpServer
+	(*ContextPolicy)(nil),       // 51: signalbox.workflow.v1.ContextPolicy
+	(*ContextRule)(nil),         // 52: signalbox.workflow.v1.ContextRule
+	(*Versioning)(nil),          // 53: signalbox.workflow.v1.Versioning
+	nil,                         // 54: signalbox.workflow.v1.WorkflowDefinition.StatesEntry
+	nil,                         // 55: signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry
+	nil,                         // 56: signalbox.workflow.v1.WorkflowDefinition.ResultEntry
+	nil,                         // 57: signalbox.workflow.v1.WorkflowDefinition.SignalsEntry
+	nil,                         // 58: signalbox.workflow.v1.Trigger.InputEntry
+	nil,                         // 59: signalbox.workflow.v1.Metadata.LabelsEntry
+	nil,                         // 60: signalbox.workflow.v1.EventFilter.CorrelateEntry
+	nil,                         // 61: signalbox.workflow.v1.ParallelStep.BranchesEntry
+	nil,                         // 62: signalbox.workflow.v1.SetStep.ValuesEntry
+	nil,                         // 63: signalbox.workflow.v1.Resources.LocksEntry
+	nil,                         // 64: signalbox.workflow.v1.Resources.BreakersEntry
+	nil,                         // 65: signalbox.workflow.v1.Resources.SecretsEntry
+	nil,                         // 66: signalbox.workflow.v1.Resources.ServersEntry
+	nil,                         // 67: signalbox.workflow.v1.Resources.EventsEntry
+	(*durationpb.Duration)(nil), // 68: google.protobuf.Duration
+	(*structpb.Struct)(nil),     // 69: google.protobuf.Struct
 }
 var file_signalbox_workflow_v1_definition_proto_depIdxs = []int32{
 	12,  // 0: signalbox.workflow.v1.WorkflowDefinition.metadata:type_name -> signalbox.workflow.v1.Metadata
 	13,  // 1: signalbox.workflow.v1.WorkflowDefinition.input:type_name -> signalbox.workflow.v1.Schema
 	13,  // 2: signalbox.workflow.v1.WorkflowDefinition.output:type_name -> signalbox.workflow.v1.Schema
-	43,  // 3: signalbox.workflow.v1.WorkflowDefinition.resources:type_name -> signalbox.workflow.v1.Resources
-	52,  // 4: signalbox.workflow.v1.WorkflowDefinition.states:type_name -> signalbox.workflow.v1.WorkflowDefinition.StatesEntry
-	31,  // 5: signalbox.workflow.v1.WorkflowDefinition.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
-	42,  // 6: signalbox.workflow.v1.WorkflowDefinition.compensation:type_name -> signalbox.workflow.v1.CompensationPolicy
-	49,  // 7: signalbox.workflow.v1.WorkflowDefinition.context:type_name -> signalbox.workflow.v1.ContextPolicy
-	64,  // 8: signalbox.workflow.v1.WorkflowDefinition.deadline:type_name -> google.protobuf.Duration
-	51,  // 9: signalbox.workflow.v1.WorkflowDefinition.versioning:type_name -> signalbox.workflow.v1.Versioning
-	53,  // 10: signalbox.workflow.v1.WorkflowDefinition.escalations:type_name -> signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry
-	54,  // 11: signalbox.workflow.v1.WorkflowDefinition.result:type_name -> signalbox.workflow.v1.WorkflowDefinition.ResultEntry
+	44,  // 3: signalbox.workflow.v1.WorkflowDefinition.resources:type_name -> signalbox.workflow.v1.Resources
+	54,  // 4: signalbox.workflow.v1.WorkflowDefinition.states:type_name -> signalbox.workflow.v1.WorkflowDefinition.StatesEntry
+	32,  // 5: signalbox.workflow.v1.WorkflowDefinition.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
+	43,  // 6: signalbox.workflow.v1.WorkflowDefinition.compensation:type_name -> signalbox.workflow.v1.CompensationPolicy
+	51,  // 7: signalbox.workflow.v1.WorkflowDefinition.context:type_name -> signalbox.workflow.v1.ContextPolicy
+	68,  // 8: signalbox.workflow.v1.WorkflowDefinition.deadline:type_name -> google.protobuf.Duration
+	53,  // 9: signalbox.workflow.v1.WorkflowDefinition.versioning:type_name -> signalbox.workflow.v1.Versioning
+	55,  // 10: signalbox.workflow.v1.WorkflowDefinition.escalations:type_name -> signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry
+	56,  // 11: signalbox.workflow.v1.WorkflowDefinition.result:type_name -> signalbox.workflow.v1.WorkflowDefinition.ResultEntry
 	16,  // 12: signalbox.workflow.v1.WorkflowDefinition.steps:type_name -> signalbox.workflow.v1.Step
 	11,  // 13: signalbox.workflow.v1.WorkflowDefinition.triggers:type_name -> signalbox.workflow.v1.Trigger
-	23,  // 14: signalbox.workflow.v1.Trigger.event:type_name -> signalbox.workflow.v1.EventFilter
-	55,  // 15: signalbox.workflow.v1.Trigger.input:type_name -> signalbox.workflow.v1.Trigger.InputEntry
-	56,  // 16: signalbox.workflow.v1.Metadata.labels:type_name -> signalbox.workflow.v1.Metadata.LabelsEntry
-	65,  // 17: signalbox.workflow.v1.Schema.json_schema:type_name -> google.protobuf.Struct
-	0,   // 18: signalbox.workflow.v1.State.phase:type_name -> signalbox.workflow.v1.Phase
-	16,  // 19: signalbox.workflow.v1.State.steps:type_name -> signalbox.workflow.v1.Step
-	15,  // 20: signalbox.workflow.v1.State.transitions:type_name -> signalbox.workflow.v1.Transition
-	31,  // 21: signalbox.workflow.v1.State.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
-	64,  // 22: signalbox.workflow.v1.State.deadline:type_name -> google.protobuf.Duration
-	45,  // 23: signalbox.workflow.v1.State.locks:type_name -> signalbox.workflow.v1.LockUse
-	49,  // 24: signalbox.workflow.v1.State.context:type_name -> signalbox.workflow.v1.ContextPolicy
-	1,   // 25: signalbox.workflow.v1.State.terminal:type_name -> signalbox.workflow.v1.Outcome
-	17,  // 26: signalbox.workflow.v1.Step.tool:type_name -> signalbox.workflow.v1.ToolCall
-	19,  // 27: signalbox.workflow.v1.Step.agent:type_name -> signalbox.workflow.v1.AgentTask
-	21,  // 28: signalbox.workflow.v1.Step.human:type_name -> signalbox.workflow.v1.HumanGate
-	22,  // 29: signalbox.workflow.v1.Step.wait_event:type_name -> signalbox.workflow.v1.WaitEvent
-	24,  // 30: signalbox.workflow.v1.Step.emit:type_name -> signalbox.workflow.v1.EmitEvent
-	25,  // 31: signalbox.workflow.v1.Step.workflow:type_name -> signalbox.workflow.v1.SubWorkflow
-	26,  // 32: signalbox.workflow.v1.Step.parallel:type_name -> signalbox.workflow.v1.ParallelStep
-	28,  // 33: signalbox.workflow.v1.Step.map:type_name -> signalbox.workflow.v1.MapStep
-	29,  // 34: signalbox.workflow.v1.Step.wait:type_name -> signalbox.workflow.v1.WaitStep
-	30,  // 35: signalbox.workflow.v1.Step.set:type_name -> signalbox.workflow.v1.SetStep
-	13,  // 36: signalbox.workflow.v1.Step.output:type_name -> signalbox.workflow.v1.Schema
-	64,  // 37: signalbox.workflow.v1.Step.attempt_timeout:type_name -> google.protobuf.Duration
-	64,  // 38: signalbox.workflow.v1.Step.timeout:type_name -> google.protobuf.Duration
-	31,  // 39: signalbox.workflow.v1.Step.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
-	41,  // 40: signalbox.workflow.v1.Step.compensate:type_name -> signalbox.workflow.v1.Compensation
-	45,  // 41: signalbox.workflow.v1.Step.locks:type_name -> signalbox.workflow.v1.LockUse
-	49,  // 42: signalbox.workflow.v1.Step.context:type_name -> signalbox.workflow.v1.ContextPolicy
-	36,  // 43: signalbox.workflow.v1.Step.cache:type_name -> signalbox.workflow.v1.CachePolicy
-	65,  // 44: signalbox.workflow.v1.Step.dry_run_output:type_name -> google.protobuf.Struct
-	65,  // 45: signalbox.workflow.v1.ToolCall.arguments:type_name -> google.protobuf.Struct
-	2,   // 46: signalbox.workflow.v1.ToolCall.effect:type_name -> signalbox.workflow.v1.Effect
-	18,  // 47: signalbox.workflow.v1.ToolCall.reconcile:type_name -> signalbox.workflow.v1.ToolRef
-	65,  // 48: signalbox.workflow.v1.ToolRef.arguments:type_name -> google.protobuf.Struct
-	65,  // 49: signalbox.workflow.v1.AgentTask.arguments:type_name -> google.protobuf.Struct
-	2,   // 50: signalbox.workflow.v1.AgentTask.max_effect:type_name -> signalbox.workflow.v1.Effect
-	20,  // 51: signalbox.workflow.v1.AgentTask.budget:type_name -> signalbox.workflow.v1.Budget
-	65,  // 52: signalbox.workflow.v1.HumanGate.subject:type_name -> google.protobuf.Struct
-	64,  // 53: signalbox.workflow.v1.HumanGate.due:type_name -> google.protobuf.Duration
-	23,  // 54: signalbox.workflow.v1.WaitEvent.any_of:type_name -> signalbox.workflow.v1.EventFilter
-	23,  // 55: signalbox.workflow.v1.WaitEvent.all_of:type_name -> signalbox.workflow.v1.EventFilter
-	57,  // 56: signalbox.workflow.v1.EventFilter.correlate:type_name -> signalbox.workflow.v1.EventFilter.CorrelateEntry
-	65,  // 57: signalbox.workflow.v1.EmitEvent.data:type_name -> google.protobuf.Struct
-	65,  // 58: signalbox.workflow.v1.SubWorkflow.input:type_name -> google.protobuf.Struct
-	58,  // 59: signalbox.workflow.v1.ParallelStep.branches:type_name -> signalbox.workflow.v1.ParallelStep.BranchesEntry
-	3,   // 60: signalbox.workflow.v1.ParallelStep.join:type_name -> signalbox.workflow.v1.Join
-	16,  // 61: signalbox.workflow.v1.Branch.steps:type_name -> signalbox.workflow.v1.Step
-	16,  // 62: signalbox.workflow.v1.MapStep.steps:type_name -> signalbox.workflow.v1.Step
-	64,  // 63: signalbox.workflow.v1.WaitStep.duration:type_name -> google.protobuf.Duration
-	59,  // 64: signalbox.workflow.v1.SetStep.values:type_name -> signalbox.workflow.v1.SetStep.ValuesEntry
-	32,  // 65: signalbox.workflow.v1.ErrorPolicy.handlers:type_name -> signalbox.workflow.v1.ErrorHandler
-	33,  // 66: signalbox.workflow.v1.ErrorHandler.retry:type_name -> signalbox.workflow.v1.RetryPolicy
-	34,  // 67: signalbox.workflow.v1.ErrorHandler.fallback:type_name -> signalbox.workflow.v1.Fallback
-	37,  // 68: signalbox.workflow.v1.ErrorHandler.escalate:type_name -> signalbox.workflow.v1.Escalate
-	38,  // 69: signalbox.workflow.v1.ErrorHandler.compensate:type_name -> signalbox.workflow.v1.CompensateAction
-	64,  // 70: signalbox.workflow.v1.RetryPolicy.initial_interval:type_name -> google.protobuf.Duration
-	64,  // 71: signalbox.workflow.v1.RetryPolicy.max_interval:type_name -> google.protobuf.Duration
-	4,   // 72: signalbox.workflow.v1.RetryPolicy.jitter:type_name -> signalbox.workflow.v1.Jitter
-	65,  // 73: signalbox.workflow.v1.Fallback.output:type_name -> google.protobuf.Struct
-	16,  // 74: signalbox.workflow.v1.Fallback.step:type_name -> signalbox.workflow.v1.Step
-	35,  // 75: signalbox.workflow.v1.Fallback.cached:type_name -> signalbox.workflow.v1.Cached
-	64,  // 76: signalbox.workflow.v1.Cached.max_staleness:type_name -> google.protobuf.Duration
-	64,  // 77: signalbox.workflow.v1.CachePolicy.ttl:type_name -> google.protobuf.Duration
-	40,  // 78: signalbox.workflow.v1.Escalation.levels:type_name -> signalbox.workflow.v1.EscalationLevel
-	64,  // 79: signalbox.workflow.v1.EscalationLevel.after:type_name -> google.protobuf.Duration
-	17,  // 80: signalbox.workflow.v1.Compensation.tool:type_name -> signalbox.workflow.v1.ToolCall
-	25,  // 81: signalbox.workflow.v1.Compensation.workflow:type_name -> signalbox.workflow.v1.SubWorkflow
-	33,  // 82: signalbox.workflow.v1.Compensation.retry:type_name -> signalbox.workflow.v1.RetryPolicy
-	5,   // 83: signalbox.workflow.v1.CompensationPolicy.order:type_name -> signalbox.workflow.v1.Order
-	6,   // 84: signalbox.workflow.v1.CompensationPolicy.on_failure:type_name -> signalbox.workflow.v1.OnCompensationFailure
-	60,  // 85: signalbox.workflow.v1.Resources.locks:type_name -> signalbox.workflow.v1.Resources.LocksEntry
-	61,  // 86: signalbox.workflow.v1.Resources.breakers:type_name -> signalbox.workflow.v1.Resources.BreakersEntry
-	62,  // 87: signalbox.workflow.v1.Resources.secrets:type_name -> signalbox.workflow.v1.Resources.SecretsEntry
-	63,  // 88: signalbox.workflow.v1.Resources.servers:type_name -> signalbox.workflow.v1.Resources.ServersEntry
-	64,  // 89: signalbox.workflow.v1.LockDef.lease:type_name -> google.protobuf.Duration
-	64,  // 90: signalbox.workflow.v1.LockDef.wait:type_name -> google.protobuf.Duration
-	64,  // 91: signalbox.workflow.v1.BreakerDef.open_for:type_name -> google.protobuf.Duration
-	50,  // 92: signalbox.workflow.v1.ContextPolicy.rules:type_name -> signalbox.workflow.v1.ContextRule
-	8,   // 93: signalbox.workflow.v1.ContextPolicy.overflow:type_name -> signalbox.workflow.v1.Overflow
-	7,   // 94: signalbox.workflow.v1.ContextRule.keep:type_name -> signalbox.workflow.v1.Keep
-	9,   // 95: signalbox.workflow.v1.Versioning.behavior:type_name -> signalbox.workflow.v1.Behavior
-	14,  // 96: signalbox.workflow.v1.WorkflowDefinition.StatesEntry.value:type_name -> signalbox.workflow.v1.State
-	39,  // 97: signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry.value:type_name -> signalbox.workflow.v1.Escalation
-	27,  // 98: signalbox.workflow.v1.ParallelStep.BranchesEntry.value:type_name -> signalbox.workflow.v1.Branch
-	44,  // 99: signalbox.workflow.v1.Resources.LocksEntry.value:type_name -> signalbox.workflow.v1.LockDef
-	46,  // 100: signalbox.workflow.v1.Resources.BreakersEntry.value:type_name -> signalbox.workflow.v1.BreakerDef
-	47,  // 101: signalbox.workflow.v1.Resources.SecretsEntry.value:type_name -> signalbox.workflow.v1.SecretRef
-	48,  // 102: signalbox.workflow.v1.Resources.ServersEntry.value:type_name -> signalbox.workflow.v1.McpServer
-	103, // [103:103] is the sub-list for method output_type
-	103, // [103:103] is the sub-list for method input_type
-	103, // [103:103] is the sub-list for extension type_name
-	103, // [103:103] is the sub-list for extension extendee
-	0,   // [0:103] is the sub-list for field type_name
+	57,  // 14: signalbox.workflow.v1.WorkflowDefinition.signals:type_name -> signalbox.workflow.v1.WorkflowDefinition.SignalsEntry
+	23,  // 15: signalbox.workflow.v1.Trigger.event:type_name -> signalbox.workflow.v1.EventFilter
+	58,  // 16: signalbox.workflow.v1.Trigger.input:type_name -> signalbox.workflow.v1.Trigger.InputEntry
+	59,  // 17: signalbox.workflow.v1.Metadata.labels:type_name -> signalbox.workflow.v1.Metadata.LabelsEntry
+	69,  // 18: signalbox.workflow.v1.Schema.json_schema:type_name -> google.protobuf.Struct
+	0,   // 19: signalbox.workflow.v1.State.phase:type_name -> signalbox.workflow.v1.Phase
+	16,  // 20: signalbox.workflow.v1.State.steps:type_name -> signalbox.workflow.v1.Step
+	15,  // 21: signalbox.workflow.v1.State.transitions:type_name -> signalbox.workflow.v1.Transition
+	32,  // 22: signalbox.workflow.v1.State.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
+	68,  // 23: signalbox.workflow.v1.State.deadline:type_name -> google.protobuf.Duration
+	47,  // 24: signalbox.workflow.v1.State.locks:type_name -> signalbox.workflow.v1.LockUse
+	51,  // 25: signalbox.workflow.v1.State.context:type_name -> signalbox.workflow.v1.ContextPolicy
+	1,   // 26: signalbox.workflow.v1.State.terminal:type_name -> signalbox.workflow.v1.Outcome
+	17,  // 27: signalbox.workflow.v1.Step.tool:type_name -> signalbox.workflow.v1.ToolCall
+	19,  // 28: signalbox.workflow.v1.Step.agent:type_name -> signalbox.workflow.v1.AgentTask
+	21,  // 29: signalbox.workflow.v1.Step.human:type_name -> signalbox.workflow.v1.HumanGate
+	22,  // 30: signalbox.workflow.v1.Step.wait_event:type_name -> signalbox.workflow.v1.WaitEvent
+	24,  // 31: signalbox.workflow.v1.Step.emit:type_name -> signalbox.workflow.v1.EmitEvent
+	25,  // 32: signalbox.workflow.v1.Step.workflow:type_name -> signalbox.workflow.v1.SubWorkflow
+	27,  // 33: signalbox.workflow.v1.Step.parallel:type_name -> signalbox.workflow.v1.ParallelStep
+	29,  // 34: signalbox.workflow.v1.Step.map:type_name -> signalbox.workflow.v1.MapStep
+	30,  // 35: signalbox.workflow.v1.Step.wait:type_name -> signalbox.workflow.v1.WaitStep
+	31,  // 36: signalbox.workflow.v1.Step.set:type_name -> signalbox.workflow.v1.SetStep
+	13,  // 37: signalbox.workflow.v1.Step.output:type_name -> signalbox.workflow.v1.Schema
+	68,  // 38: signalbox.workflow.v1.Step.attempt_timeout:type_name -> google.protobuf.Duration
+	68,  // 39: signalbox.workflow.v1.Step.timeout:type_name -> google.protobuf.Duration
+	32,  // 40: signalbox.workflow.v1.Step.on_error:type_name -> signalbox.workflow.v1.ErrorPolicy
+	42,  // 41: signalbox.workflow.v1.Step.compensate:type_name -> signalbox.workflow.v1.Compensation
+	47,  // 42: signalbox.workflow.v1.Step.locks:type_name -> signalbox.workflow.v1.LockUse
+	51,  // 43: signalbox.workflow.v1.Step.context:type_name -> signalbox.workflow.v1.ContextPolicy
+	37,  // 44: signalbox.workflow.v1.Step.cache:type_name -> signalbox.workflow.v1.CachePolicy
+	69,  // 45: signalbox.workflow.v1.Step.dry_run_output:type_name -> google.protobuf.Struct
+	69,  // 46: signalbox.workflow.v1.ToolCall.arguments:type_name -> google.protobuf.Struct
+	2,   // 47: signalbox.workflow.v1.ToolCall.effect:type_name -> signalbox.workflow.v1.Effect
+	18,  // 48: signalbox.workflow.v1.ToolCall.reconcile:type_name -> signalbox.workflow.v1.ToolRef
+	69,  // 49: signalbox.workflow.v1.ToolRef.arguments:type_name -> google.protobuf.Struct
+	69,  // 50: signalbox.workflow.v1.AgentTask.arguments:type_name -> google.protobuf.Struct
+	2,   // 51: signalbox.workflow.v1.AgentTask.max_effect:type_name -> signalbox.workflow.v1.Effect
+	20,  // 52: signalbox.workflow.v1.AgentTask.budget:type_name -> signalbox.workflow.v1.Budget
+	69,  // 53: signalbox.workflow.v1.HumanGate.subject:type_name -> google.protobuf.Struct
+	68,  // 54: signalbox.workflow.v1.HumanGate.due:type_name -> google.protobuf.Duration
+	23,  // 55: signalbox.workflow.v1.WaitEvent.any_of:type_name -> signalbox.workflow.v1.EventFilter
+	23,  // 56: signalbox.workflow.v1.WaitEvent.all_of:type_name -> signalbox.workflow.v1.EventFilter
+	60,  // 57: signalbox.workflow.v1.EventFilter.correlate:type_name -> signalbox.workflow.v1.EventFilter.CorrelateEntry
+	69,  // 58: signalbox.workflow.v1.EmitEvent.data:type_name -> google.protobuf.Struct
+	69,  // 59: signalbox.workflow.v1.SubWorkflow.input:type_name -> google.protobuf.Struct
+	26,  // 60: signalbox.workflow.v1.SubWorkflow.pin:type_name -> signalbox.workflow.v1.WorkflowPin
+	13,  // 61: signalbox.workflow.v1.WorkflowPin.input:type_name -> signalbox.workflow.v1.Schema
+	13,  // 62: signalbox.workflow.v1.WorkflowPin.output:type_name -> signalbox.workflow.v1.Schema
+	46,  // 63: signalbox.workflow.v1.WorkflowPin.locks:type_name -> signalbox.workflow.v1.LockDef
+	2,   // 64: signalbox.workflow.v1.WorkflowPin.effect:type_name -> signalbox.workflow.v1.Effect
+	61,  // 65: signalbox.workflow.v1.ParallelStep.branches:type_name -> signalbox.workflow.v1.ParallelStep.BranchesEntry
+	3,   // 66: signalbox.workflow.v1.ParallelStep.join:type_name -> signalbox.workflow.v1.Join
+	16,  // 67: signalbox.workflow.v1.Branch.steps:type_name -> signalbox.workflow.v1.Step
+	16,  // 68: signalbox.workflow.v1.MapStep.steps:type_name -> signalbox.workflow.v1.Step
+	68,  // 69: signalbox.workflow.v1.WaitStep.duration:type_name -> google.protobuf.Duration
+	62,  // 70: signalbox.workflow.v1.SetStep.values:type_name -> signalbox.workflow.v1.SetStep.ValuesEntry
+	33,  // 71: signalbox.workflow.v1.ErrorPolicy.handlers:type_name -> signalbox.workflow.v1.ErrorHandler
+	34,  // 72: signalbox.workflow.v1.ErrorHandler.retry:type_name -> signalbox.workflow.v1.RetryPolicy
+	35,  // 73: signalbox.workflow.v1.ErrorHandler.fallback:type_name -> signalbox.workflow.v1.Fallback
+	38,  // 74: signalbox.workflow.v1.ErrorHandler.escalate:type_name -> signalbox.workflow.v1.Escalate
+	39,  // 75: signalbox.workflow.v1.ErrorHandler.compensate:type_name -> signalbox.workflow.v1.CompensateAction
+	68,  // 76: signalbox.workflow.v1.RetryPolicy.initial_interval:type_name -> google.protobuf.Duration
+	68,  // 77: signalbox.workflow.v1.RetryPolicy.max_interval:type_name -> google.protobuf.Duration
+	4,   // 78: signalbox.workflow.v1.RetryPolicy.jitter:type_name -> signalbox.workflow.v1.Jitter
+	69,  // 79: signalbox.workflow.v1.Fallback.output:type_name -> google.protobuf.Struct
+	16,  // 80: signalbox.workflow.v1.Fallback.step:type_name -> signalbox.workflow.v1.Step
+	36,  // 81: signalbox.workflow.v1.Fallback.cached:type_name -> signalbox.workflow.v1.Cached
+	68,  // 82: signalbox.workflow.v1.Cached.max_staleness:type_name -> google.protobuf.Duration
+	68,  // 83: signalbox.workflow.v1.CachePolicy.ttl:type_name -> google.protobuf.Duration
+	41,  // 84: signalbox.workflow.v1.Escalation.levels:type_name -> signalbox.workflow.v1.EscalationLevel
+	68,  // 85: signalbox.workflow.v1.EscalationLevel.after:type_name -> google.protobuf.Duration
+	17,  // 86: signalbox.workflow.v1.Compensation.tool:type_name -> signalbox.workflow.v1.ToolCall
+	25,  // 87: signalbox.workflow.v1.Compensation.workflow:type_name -> signalbox.workflow.v1.SubWorkflow
+	34,  // 88: signalbox.workflow.v1.Compensation.retry:type_name -> signalbox.workflow.v1.RetryPolicy
+	5,   // 89: signalbox.workflow.v1.CompensationPolicy.order:type_name -> signalbox.workflow.v1.Order
+	6,   // 90: signalbox.workflow.v1.CompensationPolicy.on_failure:type_name -> signalbox.workflow.v1.OnCompensationFailure
+	63,  // 91: signalbox.workflow.v1.Resources.locks:type_name -> signalbox.workflow.v1.Resources.LocksEntry
+	64,  // 92: signalbox.workflow.v1.Resources.breakers:type_name -> signalbox.workflow.v1.Resources.BreakersEntry
+	65,  // 93: signalbox.workflow.v1.Resources.secrets:type_name -> signalbox.workflow.v1.Resources.SecretsEntry
+	66,  // 94: signalbox.workflow.v1.Resources.servers:type_name -> signalbox.workflow.v1.Resources.ServersEntry
+	67,  // 95: signalbox.workflow.v1.Resources.events:type_name -> signalbox.workflow.v1.Resources.EventsEntry
+	13,  // 96: signalbox.workflow.v1.EventDef.data:type_name -> signalbox.workflow.v1.Schema
+	68,  // 97: signalbox.workflow.v1.LockDef.lease:type_name -> google.protobuf.Duration
+	68,  // 98: signalbox.workflow.v1.LockDef.wait:type_name -> google.protobuf.Duration
+	68,  // 99: signalbox.workflow.v1.BreakerDef.open_for:type_name -> google.protobuf.Duration
+	52,  // 100: signalbox.workflow.v1.ContextPolicy.rules:type_name -> signalbox.workflow.v1.ContextRule
+	8,   // 101: signalbox.workflow.v1.ContextPolicy.overflow:type_name -> signalbox.workflow.v1.Overflow
+	7,   // 102: signalbox.workflow.v1.ContextRule.keep:type_name -> signalbox.workflow.v1.Keep
+	9,   // 103: signalbox.workflow.v1.Versioning.behavior:type_name -> signalbox.workflow.v1.Behavior
+	14,  // 104: signalbox.workflow.v1.WorkflowDefinition.StatesEntry.value:type_name -> signalbox.workflow.v1.State
+	40,  // 105: signalbox.workflow.v1.WorkflowDefinition.EscalationsEntry.value:type_name -> signalbox.workflow.v1.Escalation
+	13,  // 106: signalbox.workflow.v1.WorkflowDefinition.SignalsEntry.value:type_name -> signalbox.workflow.v1.Schema
+	28,  // 107: signalbox.workflow.v1.ParallelStep.BranchesEntry.value:type_name -> signalbox.workflow.v1.Branch
+	46,  // 108: signalbox.workflow.v1.Resources.LocksEntry.value:type_name -> signalbox.workflow.v1.LockDef
+	48,  // 109: signalbox.workflow.v1.Resources.BreakersEntry.value:type_name -> signalbox.workflow.v1.BreakerDef
+	49,  // 110: signalbox.workflow.v1.Resources.SecretsEntry.value:type_name -> signalbox.workflow.v1.SecretRef
+	50,  // 111: signalbox.workflow.v1.Resources.ServersEntry.value:type_name -> signalbox.workflow.v1.McpServer
+	45,  // 112: signalbox.workflow.v1.Resources.EventsEntry.value:type_name -> signalbox.workflow.v1.EventDef
+	113, // [113:113] is the sub-list for method output_type
+	113, // [113:113] is the sub-list for method input_type
+	113, // [113:113] is the sub-list for extension type_name
+	113, // [113:113] is the sub-list for extension extendee
+	0,   // [0:113] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_definition_proto_init() }
@@ -4746,7 +4954,7 @@ func file_signalbox_workflow_v1_definition_proto_init() {
 		(*Step_Wait)(nil),
 		(*Step_Set)(nil),
 	}
-	file_signalbox_workflow_v1_definition_proto_msgTypes[22].OneofWrappers = []any{
+	file_signalbox_workflow_v1_definition_proto_msgTypes[23].OneofWrappers = []any{
 		(*ErrorHandler_Fallback)(nil),
 		(*ErrorHandler_Transition)(nil),
 		(*ErrorHandler_Escalate)(nil),
@@ -4754,13 +4962,13 @@ func file_signalbox_workflow_v1_definition_proto_init() {
 		(*ErrorHandler_Fail)(nil),
 		(*ErrorHandler_Skip)(nil),
 	}
-	file_signalbox_workflow_v1_definition_proto_msgTypes[23].OneofWrappers = []any{}
-	file_signalbox_workflow_v1_definition_proto_msgTypes[24].OneofWrappers = []any{
+	file_signalbox_workflow_v1_definition_proto_msgTypes[24].OneofWrappers = []any{}
+	file_signalbox_workflow_v1_definition_proto_msgTypes[25].OneofWrappers = []any{
 		(*Fallback_Output)(nil),
 		(*Fallback_Step)(nil),
 		(*Fallback_Cached)(nil),
 	}
-	file_signalbox_workflow_v1_definition_proto_msgTypes[31].OneofWrappers = []any{
+	file_signalbox_workflow_v1_definition_proto_msgTypes[32].OneofWrappers = []any{
 		(*Compensation_Tool)(nil),
 		(*Compensation_Workflow)(nil),
 		(*Compensation_NoneNeeded)(nil),
@@ -4771,7 +4979,7 @@ func file_signalbox_workflow_v1_definition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_definition_proto_rawDesc), len(file_signalbox_workflow_v1_definition_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   54,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

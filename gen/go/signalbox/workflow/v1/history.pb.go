@@ -116,6 +116,28 @@ type HistoryEvent struct {
 	//	*HistoryEvent_CompensationFinished
 	//	*HistoryEvent_RunEnded
 	//	*HistoryEvent_ErrorHandled
+	//	*HistoryEvent_CompositeStarted
+	//	*HistoryEvent_ItemsRecorded
+	//	*HistoryEvent_BranchStarted
+	//	*HistoryEvent_BranchEnded
+	//	*HistoryEvent_BranchesCancelled
+	//	*HistoryEvent_StateLeaving
+	//	*HistoryEvent_EventConsumed
+	//	*HistoryEvent_ChildRequested
+	//	*HistoryEvent_ChildStarted
+	//	*HistoryEvent_ChildCancelled
+	//	*HistoryEvent_ChildEnded
+	//	*HistoryEvent_RunPaused
+	//	*HistoryEvent_RunResumed
+	//	*HistoryEvent_RunEdited
+	//	*HistoryEvent_RunForked
+	//	*HistoryEvent_RunMigrated
+	//	*HistoryEvent_UndoCeded
+	//	*HistoryEvent_UndoTakenOver
+	//	*HistoryEvent_DecisionVoted
+	//	*HistoryEvent_UsageReported
+	//	*HistoryEvent_UndoGroupOpened
+	//	*HistoryEvent_DispositionRecorded
 	Fact          isHistoryEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -406,6 +428,204 @@ func (x *HistoryEvent) GetErrorHandled() *ErrorHandled {
 	return nil
 }
 
+func (x *HistoryEvent) GetCompositeStarted() *CompositeStarted {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_CompositeStarted); ok {
+			return x.CompositeStarted
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetItemsRecorded() *ItemsRecorded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ItemsRecorded); ok {
+			return x.ItemsRecorded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetBranchStarted() *BranchStarted {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_BranchStarted); ok {
+			return x.BranchStarted
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetBranchEnded() *BranchEnded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_BranchEnded); ok {
+			return x.BranchEnded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetBranchesCancelled() *BranchesCancelled {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_BranchesCancelled); ok {
+			return x.BranchesCancelled
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetStateLeaving() *StateLeaving {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_StateLeaving); ok {
+			return x.StateLeaving
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetEventConsumed() *EventConsumed {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_EventConsumed); ok {
+			return x.EventConsumed
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetChildRequested() *ChildRequested {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ChildRequested); ok {
+			return x.ChildRequested
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetChildStarted() *ChildStarted {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ChildStarted); ok {
+			return x.ChildStarted
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetChildCancelled() *ChildCancelled {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ChildCancelled); ok {
+			return x.ChildCancelled
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetChildEnded() *ChildEnded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ChildEnded); ok {
+			return x.ChildEnded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetRunPaused() *RunPaused {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_RunPaused); ok {
+			return x.RunPaused
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetRunResumed() *RunResumed {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_RunResumed); ok {
+			return x.RunResumed
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetRunEdited() *RunEdited {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_RunEdited); ok {
+			return x.RunEdited
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetRunForked() *RunForked {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_RunForked); ok {
+			return x.RunForked
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetRunMigrated() *RunMigrated {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_RunMigrated); ok {
+			return x.RunMigrated
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetUndoCeded() *UndoCeded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_UndoCeded); ok {
+			return x.UndoCeded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetUndoTakenOver() *UndoTakenOver {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_UndoTakenOver); ok {
+			return x.UndoTakenOver
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetDecisionVoted() *DecisionVoted {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_DecisionVoted); ok {
+			return x.DecisionVoted
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetUsageReported() *UsageReported {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_UsageReported); ok {
+			return x.UsageReported
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetUndoGroupOpened() *UndoGroupOpened {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_UndoGroupOpened); ok {
+			return x.UndoGroupOpened
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetDispositionRecorded() *DispositionRecorded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_DispositionRecorded); ok {
+			return x.DispositionRecorded
+		}
+	}
+	return nil
+}
+
 type isHistoryEvent_Fact interface {
 	isHistoryEvent_Fact()
 }
@@ -540,6 +760,116 @@ type HistoryEvent_ErrorHandled struct {
 	ErrorHandled *ErrorHandled `protobuf:"bytes,28,opt,name=error_handled,json=errorHandled,proto3,oneof"`
 }
 
+type HistoryEvent_CompositeStarted struct {
+	// A parallel or map step has begun.
+	CompositeStarted *CompositeStarted `protobuf:"bytes,29,opt,name=composite_started,json=compositeStarted,proto3,oneof"`
+}
+
+type HistoryEvent_ItemsRecorded struct {
+	// Some items of a map.
+	ItemsRecorded *ItemsRecorded `protobuf:"bytes,30,opt,name=items_recorded,json=itemsRecorded,proto3,oneof"`
+}
+
+type HistoryEvent_BranchStarted struct {
+	// A branch or an item has begun.
+	BranchStarted *BranchStarted `protobuf:"bytes,31,opt,name=branch_started,json=branchStarted,proto3,oneof"`
+}
+
+type HistoryEvent_BranchEnded struct {
+	// A branch or an item is over.
+	BranchEnded *BranchEnded `protobuf:"bytes,32,opt,name=branch_ended,json=branchEnded,proto3,oneof"`
+}
+
+type HistoryEvent_BranchesCancelled struct {
+	// Branches or items begin nothing new.
+	BranchesCancelled *BranchesCancelled `protobuf:"bytes,33,opt,name=branches_cancelled,json=branchesCancelled,proto3,oneof"`
+}
+
+type HistoryEvent_StateLeaving struct {
+	// A state is to be left once what is under way in it is settled.
+	StateLeaving *StateLeaving `protobuf:"bytes,34,opt,name=state_leaving,json=stateLeaving,proto3,oneof"`
+}
+
+type HistoryEvent_EventConsumed struct {
+	// A step has taken an event or a signal.
+	EventConsumed *EventConsumed `protobuf:"bytes,35,opt,name=event_consumed,json=eventConsumed,proto3,oneof"`
+}
+
+type HistoryEvent_ChildRequested struct {
+	// A sub-workflow is asked for.
+	ChildRequested *ChildRequested `protobuf:"bytes,36,opt,name=child_requested,json=childRequested,proto3,oneof"`
+}
+
+type HistoryEvent_ChildStarted struct {
+	// A sub-workflow has started.
+	ChildStarted *ChildStarted `protobuf:"bytes,37,opt,name=child_started,json=childStarted,proto3,oneof"`
+}
+
+type HistoryEvent_ChildCancelled struct {
+	// A sub-workflow is asked to end early.
+	ChildCancelled *ChildCancelled `protobuf:"bytes,38,opt,name=child_cancelled,json=childCancelled,proto3,oneof"`
+}
+
+type HistoryEvent_ChildEnded struct {
+	// A sub-workflow is over.
+	ChildEnded *ChildEnded `protobuf:"bytes,39,opt,name=child_ended,json=childEnded,proto3,oneof"`
+}
+
+type HistoryEvent_RunPaused struct {
+	// The run begins nothing new.
+	RunPaused *RunPaused `protobuf:"bytes,40,opt,name=run_paused,json=runPaused,proto3,oneof"`
+}
+
+type HistoryEvent_RunResumed struct {
+	// The run goes on after a pause.
+	RunResumed *RunResumed `protobuf:"bytes,41,opt,name=run_resumed,json=runResumed,proto3,oneof"`
+}
+
+type HistoryEvent_RunEdited struct {
+	// Somebody changed gathered data.
+	RunEdited *RunEdited `protobuf:"bytes,42,opt,name=run_edited,json=runEdited,proto3,oneof"`
+}
+
+type HistoryEvent_RunForked struct {
+	// The run goes on from a checkpoint of another.
+	RunForked *RunForked `protobuf:"bytes,43,opt,name=run_forked,json=runForked,proto3,oneof"`
+}
+
+type HistoryEvent_RunMigrated struct {
+	// The run goes on under another definition.
+	RunMigrated *RunMigrated `protobuf:"bytes,44,opt,name=run_migrated,json=runMigrated,proto3,oneof"`
+}
+
+type HistoryEvent_UndoCeded struct {
+	// A fork took over the undo of earlier steps.
+	UndoCeded *UndoCeded `protobuf:"bytes,45,opt,name=undo_ceded,json=undoCeded,proto3,oneof"`
+}
+
+type HistoryEvent_UndoTakenOver struct {
+	// The source of this fork has given up the undo that the fork took over.
+	UndoTakenOver *UndoTakenOver `protobuf:"bytes,46,opt,name=undo_taken_over,json=undoTakenOver,proto3,oneof"`
+}
+
+type HistoryEvent_DecisionVoted struct {
+	// One of several people has answered.
+	DecisionVoted *DecisionVoted `protobuf:"bytes,47,opt,name=decision_voted,json=decisionVoted,proto3,oneof"`
+}
+
+type HistoryEvent_UsageReported struct {
+	// An agent has reported what it used.
+	UsageReported *UsageReported `protobuf:"bytes,48,opt,name=usage_reported,json=usageReported,proto3,oneof"`
+}
+
+type HistoryEvent_UndoGroupOpened struct {
+	// The records of an ended branch or item are to be undone one by one.
+	UndoGroupOpened *UndoGroupOpened `protobuf:"bytes,49,opt,name=undo_group_opened,json=undoGroupOpened,proto3,oneof"`
+}
+
+type HistoryEvent_DispositionRecorded struct {
+	// A person has recorded what became of undo that failed.
+	DispositionRecorded *DispositionRecorded `protobuf:"bytes,50,opt,name=disposition_recorded,json=dispositionRecorded,proto3,oneof"`
+}
+
 func (*HistoryEvent_RunStarted) isHistoryEvent_Fact() {}
 
 func (*HistoryEvent_StateEntered) isHistoryEvent_Fact() {}
@@ -591,6 +921,50 @@ func (*HistoryEvent_CompensationFinished) isHistoryEvent_Fact() {}
 func (*HistoryEvent_RunEnded) isHistoryEvent_Fact() {}
 
 func (*HistoryEvent_ErrorHandled) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_CompositeStarted) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ItemsRecorded) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_BranchStarted) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_BranchEnded) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_BranchesCancelled) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_StateLeaving) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_EventConsumed) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ChildRequested) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ChildStarted) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ChildCancelled) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ChildEnded) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_RunPaused) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_RunResumed) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_RunEdited) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_RunForked) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_RunMigrated) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_UndoCeded) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_UndoTakenOver) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_DecisionVoted) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_UsageReported) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_UndoGroupOpened) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_DispositionRecorded) isHistoryEvent_Fact() {}
 
 // HistoryBatch is the events of one commit, as they are stored.
 type HistoryBatch struct {
@@ -660,7 +1034,9 @@ type RunStarted struct {
 	// Who started it.
 	StartedBy string `protobuf:"bytes,9,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"`
 	// The client's own identity of this start.
-	RequestId     string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The run that this one is a sub-workflow of. Unset: none.
+	Parent        *ParentRun `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +1139,13 @@ func (x *RunStarted) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *RunStarted) GetParent() *ParentRun {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
 }
 
 // StateEntered moves the run to a state.
@@ -896,7 +1279,9 @@ type OperationIntended struct {
 	// Handler whose fallback step this is, by its path. Empty: it is the step itself.
 	Fallback string `protobuf:"bytes,9,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	// For an agent's call: whether it left the path of the recorded calls.
-	Diverged      bool `protobuf:"varint,10,opt,name=diverged,proto3" json:"diverged,omitempty"`
+	Diverged bool `protobuf:"varint,10,opt,name=diverged,proto3" json:"diverged,omitempty"`
+	// For the undo of a cancelled branch: the branch, by its path.
+	UndoOwner     string `protobuf:"bytes,11,opt,name=undo_owner,json=undoOwner,proto3" json:"undo_owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -999,6 +1384,13 @@ func (x *OperationIntended) GetDiverged() bool {
 		return x.Diverged
 	}
 	return false
+}
+
+func (x *OperationIntended) GetUndoOwner() string {
+	if x != nil {
+		return x.UndoOwner
+	}
+	return ""
 }
 
 // AttemptFailed records an attempt without success.
@@ -1281,6 +1673,10 @@ type CompensationRecord struct {
 	IdempotencyArgument string `protobuf:"bytes,10,opt,name=idempotency_argument,json=idempotencyArgument,proto3" json:"idempotency_argument,omitempty"`
 	// Until then the effect is in doubt and could still land; its undo waits. Unset: the effect is settled.
 	NotBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// A completed sub-workflow whose own records undo it. Unset: a call or another sub-workflow does.
+	Child *ChildRun `protobuf:"bytes,13,opt,name=child,proto3" json:"child,omitempty"`
+	// A sub-workflow that undoes the step, with `arguments` as its input. Unset: a call does.
+	UndoWorkflow *ChildRun `protobuf:"bytes,14,opt,name=undo_workflow,json=undoWorkflow,proto3" json:"undo_workflow,omitempty"`
 	// Idempotency key of the undo, where the definition gives one. Empty: one made of the undo's identity.
 	IdempotencyKey string `protobuf:"bytes,11,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -1390,6 +1786,20 @@ func (x *CompensationRecord) GetIdempotencyArgument() string {
 func (x *CompensationRecord) GetNotBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *CompensationRecord) GetChild() *ChildRun {
+	if x != nil {
+		return x.Child
+	}
+	return nil
+}
+
+func (x *CompensationRecord) GetUndoWorkflow() *ChildRun {
+	if x != nil {
+		return x.UndoWorkflow
 	}
 	return nil
 }
@@ -1513,7 +1923,11 @@ type StepCompleted struct {
 	// Whether the run is limited by having given this step up.
 	LimitsRun bool `protobuf:"varint,13,opt,name=limits_run,json=limitsRun,proto3" json:"limits_run,omitempty"`
 	// Record that the effect belongs to: "step~fallback" when a fallback's step ran. Empty: the step's own.
-	EffectStepId  string `protobuf:"bytes,14,opt,name=effect_step_id,json=effectStepId,proto3" json:"effect_step_id,omitempty"`
+	EffectStepId string `protobuf:"bytes,14,opt,name=effect_step_id,json=effectStepId,proto3" json:"effect_step_id,omitempty"`
+	// When the output was first computed, if the cache gave it. Unset: it did not.
+	CachedTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=cached_time,json=cachedTime,proto3" json:"cached_time,omitempty"`
+	// SHA-256 of the items, of a map whose items had effects. Empty: any other step.
+	ItemsDigest   []byte `protobuf:"bytes,16,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1646,6 +2060,20 @@ func (x *StepCompleted) GetEffectStepId() string {
 	return ""
 }
 
+func (x *StepCompleted) GetCachedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CachedTime
+	}
+	return nil
+}
+
+func (x *StepCompleted) GetItemsDigest() []byte {
+	if x != nil {
+		return x.ItemsDigest
+	}
+	return nil
+}
+
 // StepWaiting parks a step.
 type StepWaiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1670,7 +2098,13 @@ type StepWaiting struct {
 	// The error that led here. Unset: none.
 	Problem *Problem `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	// Handler whose fallback step waits, by its path. Empty: it is the step itself.
-	Fallback      string `protobuf:"bytes,11,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Fallback string `protobuf:"bytes,11,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// What event is waited for. Unset: none.
+	EventWait *EventWait `protobuf:"bytes,12,opt,name=event_wait,json=eventWait,proto3" json:"event_wait,omitempty"`
+	// Key that the cache is asked for. Empty: it is not.
+	CacheKey string `protobuf:"bytes,13,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
+	// For the undo of a cancelled branch: the branch, by its path.
+	UndoOwner     string `protobuf:"bytes,14,opt,name=undo_owner,json=undoOwner,proto3" json:"undo_owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1778,6 +2212,27 @@ func (x *StepWaiting) GetProblem() *Problem {
 func (x *StepWaiting) GetFallback() string {
 	if x != nil {
 		return x.Fallback
+	}
+	return ""
+}
+
+func (x *StepWaiting) GetEventWait() *EventWait {
+	if x != nil {
+		return x.EventWait
+	}
+	return nil
+}
+
+func (x *StepWaiting) GetCacheKey() string {
+	if x != nil {
+		return x.CacheKey
+	}
+	return ""
+}
+
+func (x *StepWaiting) GetUndoOwner() string {
+	if x != nil {
+		return x.UndoOwner
 	}
 	return ""
 }
@@ -2905,7 +3360,11 @@ type CompensationStarted struct {
 	// Outcome when the run ends after it.
 	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
 	// The error it answers. Unset: a cancel does.
-	Problem       *Problem `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem *Problem `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Only what was completed after this sequence is undone. 0: all.
+	AfterSequence uint64 `protobuf:"varint,5,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
+	// Cancelled branch that is undone while the run goes on, by its path. Empty: the run itself undoes.
+	Owner         string `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2966,6 +3425,20 @@ func (x *CompensationStarted) GetProblem() *Problem {
 		return x.Problem
 	}
 	return nil
+}
+
+func (x *CompensationStarted) GetAfterSequence() uint64 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
+}
+
+func (x *CompensationStarted) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 // UndoSettled ends the undo of one step.
@@ -3072,7 +3545,9 @@ func (x *UndoSettled) GetProblem() *Problem {
 type CompensationFinished struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Undo operations that failed.
-	Failed        uint32 `protobuf:"varint,1,opt,name=failed,proto3" json:"failed,omitempty"`
+	Failed uint32 `protobuf:"varint,1,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Cancelled branch that was undone, by its path. Empty: the run itself undid.
+	Owner         string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3112,6 +3587,13 @@ func (x *CompensationFinished) GetFailed() uint32 {
 		return x.Failed
 	}
 	return 0
+}
+
+func (x *CompensationFinished) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 // RunEnded ends the run.
@@ -3178,11 +3660,1691 @@ func (x *RunEnded) GetProblem() *Problem {
 	return nil
 }
 
+// CompositeStarted begins a parallel or map step.
+type CompositeStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Step id.
+	StepId string `protobuf:"bytes,2,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// Branches or items in all.
+	Total uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Which visit of the step this is, in generations.
+	Generation uint32 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	// When the whole step is over its time. Unset: never.
+	StepDeadline *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=step_deadline,json=stepDeadline,proto3" json:"step_deadline,omitempty"`
+	// SHA-256 of the items of a map. Empty for a parallel step.
+	ItemsDigest   []byte `protobuf:"bytes,6,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompositeStarted) Reset() {
+	*x = CompositeStarted{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompositeStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompositeStarted) ProtoMessage() {}
+
+func (x *CompositeStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompositeStarted.ProtoReflect.Descriptor instead.
+func (*CompositeStarted) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CompositeStarted) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *CompositeStarted) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *CompositeStarted) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *CompositeStarted) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *CompositeStarted) GetStepDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StepDeadline
+	}
+	return nil
+}
+
+func (x *CompositeStarted) GetItemsDigest() []byte {
+	if x != nil {
+		return x.ItemsDigest
+	}
+	return nil
+}
+
+// ItemsRecorded holds some items of a map. Those of one map follow its CompositeStarted without a gap, each but the last with as many
+// items as the first.
+type ItemsRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Map step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Index of the first of these items.
+	FirstIndex uint32 `protobuf:"varint,2,opt,name=first_index,json=firstIndex,proto3" json:"first_index,omitempty"`
+	// The items, a JSON array.
+	Items         *Payload `protobuf:"bytes,3,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ItemsRecorded) Reset() {
+	*x = ItemsRecorded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ItemsRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ItemsRecorded) ProtoMessage() {}
+
+func (x *ItemsRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ItemsRecorded.ProtoReflect.Descriptor instead.
+func (*ItemsRecorded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ItemsRecorded) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *ItemsRecorded) GetFirstIndex() uint32 {
+	if x != nil {
+		return x.FirstIndex
+	}
+	return 0
+}
+
+func (x *ItemsRecorded) GetItems() *Payload {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// BranchStarted begins a branch of a parallel step, or an item of a map.
+type BranchStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Parallel or map step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Path of the branch, or of the item.
+	FramePath string `protobuf:"bytes,2,opt,name=frame_path,json=framePath,proto3" json:"frame_path,omitempty"`
+	// Name of the branch. Empty: an item.
+	Branch string `protobuf:"bytes,3,opt,name=branch,proto3" json:"branch,omitempty"`
+	// Index of the item, counted from 0; a branch's place among the branches by name.
+	Index uint32 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// Sequence of the event that holds the item. 0: a branch.
+	ItemsSequence uint64 `protobuf:"varint,5,opt,name=items_sequence,json=itemsSequence,proto3" json:"items_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchStarted) Reset() {
+	*x = BranchStarted{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchStarted) ProtoMessage() {}
+
+func (x *BranchStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchStarted.ProtoReflect.Descriptor instead.
+func (*BranchStarted) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BranchStarted) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *BranchStarted) GetFramePath() string {
+	if x != nil {
+		return x.FramePath
+	}
+	return ""
+}
+
+func (x *BranchStarted) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *BranchStarted) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *BranchStarted) GetItemsSequence() uint64 {
+	if x != nil {
+		return x.ItemsSequence
+	}
+	return 0
+}
+
+// BranchEnded ends a branch of a parallel step, or an item of a map.
+type BranchEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Parallel or map step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Path of the branch, or of the item.
+	FramePath string `protobuf:"bytes,2,opt,name=frame_path,json=framePath,proto3" json:"frame_path,omitempty"`
+	// How it ended.
+	Status BranchStatus `protobuf:"varint,3,opt,name=status,proto3,enum=signalbox.workflow.v1.BranchStatus" json:"status,omitempty"`
+	// The error of one that failed, or why it was cancelled. Unset: none.
+	Problem *Problem `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Sequence of the event that holds the output of its last step. 0: that has none.
+	OutputSequence uint64 `protobuf:"varint,5,opt,name=output_sequence,json=outputSequence,proto3" json:"output_sequence,omitempty"`
+	// Index of the item; a branch's place among the branches by name.
+	Index uint32 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
+	// What can be undone of it from now on, by rollback scope, as a group that is undone at this place of the order.
+	Undo map[string]*UndoGroup `protobuf:"bytes,7,rep,name=undo,proto3" json:"undo,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Name of the branch. Empty: an item.
+	Branch        string `protobuf:"bytes,8,opt,name=branch,proto3" json:"branch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchEnded) Reset() {
+	*x = BranchEnded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchEnded) ProtoMessage() {}
+
+func (x *BranchEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchEnded.ProtoReflect.Descriptor instead.
+func (*BranchEnded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *BranchEnded) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *BranchEnded) GetFramePath() string {
+	if x != nil {
+		return x.FramePath
+	}
+	return ""
+}
+
+func (x *BranchEnded) GetStatus() BranchStatus {
+	if x != nil {
+		return x.Status
+	}
+	return BranchStatus_BRANCH_STATUS_UNSPECIFIED
+}
+
+func (x *BranchEnded) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *BranchEnded) GetOutputSequence() uint64 {
+	if x != nil {
+		return x.OutputSequence
+	}
+	return 0
+}
+
+func (x *BranchEnded) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *BranchEnded) GetUndo() map[string]*UndoGroup {
+	if x != nil {
+		return x.Undo
+	}
+	return nil
+}
+
+func (x *BranchEnded) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+// UndoGroup is the undo of an ended branch or item.
+type UndoGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest records of its chains.
+	Tops []uint64 `protobuf:"varint,1,rep,packed,name=tops,proto3" json:"tops,omitempty"`
+	// How many records there are.
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Record or group before this one in its scope. 0: none.
+	Previous      uint64 `protobuf:"varint,3,opt,name=previous,proto3" json:"previous,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoGroup) Reset() {
+	*x = UndoGroup{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoGroup) ProtoMessage() {}
+
+func (x *UndoGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoGroup.ProtoReflect.Descriptor instead.
+func (*UndoGroup) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UndoGroup) GetTops() []uint64 {
+	if x != nil {
+		return x.Tops
+	}
+	return nil
+}
+
+func (x *UndoGroup) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *UndoGroup) GetPrevious() uint64 {
+	if x != nil {
+		return x.Previous
+	}
+	return 0
+}
+
+// UndoGroupOpened replaces a group by the chains in it, so that its records are undone in the order of completion.
+type UndoGroupOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Scope. Empty: the run's own.
+	Scope string `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Sequence of the event that holds the group.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Newest records of the chains in it.
+	Tops []uint64 `protobuf:"varint,3,rep,packed,name=tops,proto3" json:"tops,omitempty"`
+	// Record or group before it. 0: none.
+	Previous uint64 `protobuf:"varint,4,opt,name=previous,proto3" json:"previous,omitempty"`
+	// Cancelled branch that is undone, by its path. Empty: the run itself undoes.
+	Owner         string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoGroupOpened) Reset() {
+	*x = UndoGroupOpened{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoGroupOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoGroupOpened) ProtoMessage() {}
+
+func (x *UndoGroupOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoGroupOpened.ProtoReflect.Descriptor instead.
+func (*UndoGroupOpened) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *UndoGroupOpened) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *UndoGroupOpened) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *UndoGroupOpened) GetTops() []uint64 {
+	if x != nil {
+		return x.Tops
+	}
+	return nil
+}
+
+func (x *UndoGroupOpened) GetPrevious() uint64 {
+	if x != nil {
+		return x.Previous
+	}
+	return 0
+}
+
+func (x *UndoGroupOpened) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// BranchesCancelled keeps branches or items from beginning anything new; each ends when what is under way in it is settled.
+type BranchesCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Parallel or map step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Paths of the branches or items.
+	FramePaths []string `protobuf:"bytes,2,rep,name=frame_paths,json=framePaths,proto3" json:"frame_paths,omitempty"`
+	// Why.
+	Problem *Problem `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Whether the step succeeds nevertheless.
+	Joined        bool `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchesCancelled) Reset() {
+	*x = BranchesCancelled{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchesCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchesCancelled) ProtoMessage() {}
+
+func (x *BranchesCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchesCancelled.ProtoReflect.Descriptor instead.
+func (*BranchesCancelled) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BranchesCancelled) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *BranchesCancelled) GetFramePaths() []string {
+	if x != nil {
+		return x.FramePaths
+	}
+	return nil
+}
+
+func (x *BranchesCancelled) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *BranchesCancelled) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+// StateLeaving records that a state is to be left because of an error. What the handler says is done once what is under way is settled.
+type StateLeaving struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is to be done.
+	Leaving       *Leaving `protobuf:"bytes,1,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateLeaving) Reset() {
+	*x = StateLeaving{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateLeaving) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateLeaving) ProtoMessage() {}
+
+func (x *StateLeaving) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateLeaving.ProtoReflect.Descriptor instead.
+func (*StateLeaving) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *StateLeaving) GetLeaving() *Leaving {
+	if x != nil {
+		return x.Leaving
+	}
+	return nil
+}
+
+// EventConsumed gives an event or a signal to a step that waits. It holds what the run has seen of it.
+type EventConsumed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Place of the filter that it matched.
+	Filter uint32 `protobuf:"varint,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Position in the namespace's log. 0: a signal.
+	Position uint64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	// The event; a signal's type is "signal.<name>".
+	Event *EmittedEvent `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	// When it was published.
+	PublishTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
+	// Sequence of the signal. 0: an event.
+	SignalSequence uint64 `protobuf:"varint,6,opt,name=signal_sequence,json=signalSequence,proto3" json:"signal_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *EventConsumed) Reset() {
+	*x = EventConsumed{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventConsumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventConsumed) ProtoMessage() {}
+
+func (x *EventConsumed) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventConsumed.ProtoReflect.Descriptor instead.
+func (*EventConsumed) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EventConsumed) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *EventConsumed) GetFilter() uint32 {
+	if x != nil {
+		return x.Filter
+	}
+	return 0
+}
+
+func (x *EventConsumed) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *EventConsumed) GetEvent() *EmittedEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *EventConsumed) GetPublishTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PublishTime
+	}
+	return nil
+}
+
+func (x *EventConsumed) GetSignalSequence() uint64 {
+	if x != nil {
+		return x.SignalSequence
+	}
+	return 0
+}
+
+// ChildRequested asks for a sub-workflow: to do a step, or to undo one.
+type ChildRequested struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Step id.
+	StepId string `protobuf:"bytes,2,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// The sub-workflow.
+	Child *ChildRun `protobuf:"bytes,3,opt,name=child,proto3" json:"child,omitempty"`
+	// Its input. Unset: it is in the compensation record, or it had ended and is asked to undo what it did.
+	Input *Payload `protobuf:"bytes,4,opt,name=input,proto3" json:"input,omitempty"`
+	// When the whole step is over its time. Unset: never.
+	StepDeadline *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=step_deadline,json=stepDeadline,proto3" json:"step_deadline,omitempty"`
+	// For an undo: sequence of the compensation record.
+	UndoSequence uint64 `protobuf:"varint,6,opt,name=undo_sequence,json=undoSequence,proto3" json:"undo_sequence,omitempty"`
+	// For an undo: the record before it in its scope.
+	UndoPrevious uint64 `protobuf:"varint,7,opt,name=undo_previous,json=undoPrevious,proto3" json:"undo_previous,omitempty"`
+	// For an undo: its scope.
+	UndoScope string `protobuf:"bytes,8,opt,name=undo_scope,json=undoScope,proto3" json:"undo_scope,omitempty"`
+	// For the undo of a cancelled branch: the branch, by its path.
+	UndoOwner string `protobuf:"bytes,9,opt,name=undo_owner,json=undoOwner,proto3" json:"undo_owner,omitempty"`
+	// Generation of the step.
+	Generation uint32 `protobuf:"varint,10,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Handler whose fallback step this is, by its path. Empty: it is the step itself.
+	Fallback      string `protobuf:"bytes,11,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildRequested) Reset() {
+	*x = ChildRequested{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildRequested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildRequested) ProtoMessage() {}
+
+func (x *ChildRequested) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildRequested.ProtoReflect.Descriptor instead.
+func (*ChildRequested) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ChildRequested) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *ChildRequested) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *ChildRequested) GetChild() *ChildRun {
+	if x != nil {
+		return x.Child
+	}
+	return nil
+}
+
+func (x *ChildRequested) GetInput() *Payload {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ChildRequested) GetStepDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StepDeadline
+	}
+	return nil
+}
+
+func (x *ChildRequested) GetUndoSequence() uint64 {
+	if x != nil {
+		return x.UndoSequence
+	}
+	return 0
+}
+
+func (x *ChildRequested) GetUndoPrevious() uint64 {
+	if x != nil {
+		return x.UndoPrevious
+	}
+	return 0
+}
+
+func (x *ChildRequested) GetUndoScope() string {
+	if x != nil {
+		return x.UndoScope
+	}
+	return ""
+}
+
+func (x *ChildRequested) GetUndoOwner() string {
+	if x != nil {
+		return x.UndoOwner
+	}
+	return ""
+}
+
+func (x *ChildRequested) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ChildRequested) GetFallback() string {
+	if x != nil {
+		return x.Fallback
+	}
+	return ""
+}
+
+// ChildStarted tells that a sub-workflow has started.
+type ChildStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of its run.
+	RunId         string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildStarted) Reset() {
+	*x = ChildStarted{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildStarted) ProtoMessage() {}
+
+func (x *ChildStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildStarted.ProtoReflect.Descriptor instead.
+func (*ChildStarted) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ChildStarted) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// ChildCancelled asks a sub-workflow to end early.
+type ChildCancelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of its run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildCancelled) Reset() {
+	*x = ChildCancelled{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildCancelled) ProtoMessage() {}
+
+func (x *ChildCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildCancelled.ProtoReflect.Descriptor instead.
+func (*ChildCancelled) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ChildCancelled) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ChildCancelled) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ChildEnded tells that a sub-workflow is over. The events that follow tell what that means to the step.
+type ChildEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of its run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// How it ended.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
+	// The error. Unset: none.
+	Problem       *Problem `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildEnded) Reset() {
+	*x = ChildEnded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildEnded) ProtoMessage() {}
+
+func (x *ChildEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
+func (*ChildEnded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ChildEnded) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ChildEnded) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ChildEnded) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+// RunPaused stops new dispatch and nothing else: reads, signals and edits go on.
+type RunPaused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who asked.
+	PausedBy      string `protobuf:"bytes,2,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunPaused) Reset() {
+	*x = RunPaused{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunPaused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunPaused) ProtoMessage() {}
+
+func (x *RunPaused) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunPaused.ProtoReflect.Descriptor instead.
+func (*RunPaused) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *RunPaused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RunPaused) GetPausedBy() string {
+	if x != nil {
+		return x.PausedBy
+	}
+	return ""
+}
+
+// RunResumed ends a pause.
+type RunResumed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asked.
+	ResumedBy     string `protobuf:"bytes,1,opt,name=resumed_by,json=resumedBy,proto3" json:"resumed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunResumed) Reset() {
+	*x = RunResumed{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunResumed) ProtoMessage() {}
+
+func (x *RunResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunResumed.ProtoReflect.Descriptor instead.
+func (*RunResumed) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RunResumed) GetResumedBy() string {
+	if x != nil {
+		return x.ResumedBy
+	}
+	return ""
+}
+
+// RunEdited changes gathered data: the run's input, or the output of a step that has ended.
+type RunEdited struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step id whose output is changed. Empty: the run's input.
+	StepId string `protobuf:"bytes,1,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// The new value.
+	Value *Payload `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Who changed it.
+	EditedBy string `protobuf:"bytes,3,opt,name=edited_by,json=editedBy,proto3" json:"edited_by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// State that the run goes back to, because a finished validation or human gate had read the value. Empty: it stays where it is.
+	BackTo string `protobuf:"bytes,5,opt,name=back_to,json=backTo,proto3" json:"back_to,omitempty"`
+	// The client's own identity of this edit.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunEdited) Reset() {
+	*x = RunEdited{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunEdited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunEdited) ProtoMessage() {}
+
+func (x *RunEdited) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunEdited.ProtoReflect.Descriptor instead.
+func (*RunEdited) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RunEdited) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *RunEdited) GetValue() *Payload {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *RunEdited) GetEditedBy() string {
+	if x != nil {
+		return x.EditedBy
+	}
+	return ""
+}
+
+func (x *RunEdited) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RunEdited) GetBackTo() string {
+	if x != nil {
+		return x.BackTo
+	}
+	return ""
+}
+
+func (x *RunEdited) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// RunForked goes on from a checkpoint of another run. The events before it are the source's, under the fork's identity.
+type RunForked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source.
+	SourceRunId string `protobuf:"bytes,1,opt,name=source_run_id,json=sourceRunId,proto3" json:"source_run_id,omitempty"`
+	// Sequence of the checkpoint.
+	SourceSequence uint64 `protobuf:"varint,2,opt,name=source_sequence,json=sourceSequence,proto3" json:"source_sequence,omitempty"`
+	// Who forked.
+	ForkedBy string `protobuf:"bytes,3,opt,name=forked_by,json=forkedBy,proto3" json:"forked_by,omitempty"`
+	// Whether the source undoes what it did after the checkpoint; else that is kept.
+	UndoLater bool `protobuf:"varint,4,opt,name=undo_later,json=undoLater,proto3" json:"undo_later,omitempty"`
+	// The client's own identity of this fork.
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// When the whole run is over its time, counted anew from now.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunForked) Reset() {
+	*x = RunForked{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunForked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunForked) ProtoMessage() {}
+
+func (x *RunForked) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunForked.ProtoReflect.Descriptor instead.
+func (*RunForked) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RunForked) GetSourceRunId() string {
+	if x != nil {
+		return x.SourceRunId
+	}
+	return ""
+}
+
+func (x *RunForked) GetSourceSequence() uint64 {
+	if x != nil {
+		return x.SourceSequence
+	}
+	return 0
+}
+
+func (x *RunForked) GetForkedBy() string {
+	if x != nil {
+		return x.ForkedBy
+	}
+	return ""
+}
+
+func (x *RunForked) GetUndoLater() bool {
+	if x != nil {
+		return x.UndoLater
+	}
+	return false
+}
+
+func (x *RunForked) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RunForked) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// RunMigrated moves a run to another definition of its workflow.
+type RunMigrated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version it moves to.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Digest of that definition's closure.
+	DefinitionDigest string `protobuf:"bytes,2,opt,name=definition_digest,json=definitionDigest,proto3" json:"definition_digest,omitempty"`
+	// Version of the interpreter from now on.
+	EngineVersion uint32 `protobuf:"varint,3,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
+	// State that the run is in from now on. Empty: the same.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Names of states before -> after, where they differ.
+	StateMap map[string]string `protobuf:"bytes,5,rep,name=state_map,json=stateMap,proto3" json:"state_map,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who migrated. Empty: the definition upgrades by itself.
+	MigratedBy    string `protobuf:"bytes,6,opt,name=migrated_by,json=migratedBy,proto3" json:"migrated_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunMigrated) Reset() {
+	*x = RunMigrated{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunMigrated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunMigrated) ProtoMessage() {}
+
+func (x *RunMigrated) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunMigrated.ProtoReflect.Descriptor instead.
+func (*RunMigrated) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RunMigrated) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RunMigrated) GetDefinitionDigest() string {
+	if x != nil {
+		return x.DefinitionDigest
+	}
+	return ""
+}
+
+func (x *RunMigrated) GetEngineVersion() uint32 {
+	if x != nil {
+		return x.EngineVersion
+	}
+	return 0
+}
+
+func (x *RunMigrated) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RunMigrated) GetStateMap() map[string]string {
+	if x != nil {
+		return x.StateMap
+	}
+	return nil
+}
+
+func (x *RunMigrated) GetMigratedBy() string {
+	if x != nil {
+		return x.MigratedBy
+	}
+	return ""
+}
+
+// UndoCeded takes the undo of earlier steps off a run, because a fork has taken it over.
+type UndoCeded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was ceded, and to which fork.
+	Ceded         *CededUndo `protobuf:"bytes,1,opt,name=ceded,proto3" json:"ceded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoCeded) Reset() {
+	*x = UndoCeded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoCeded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoCeded) ProtoMessage() {}
+
+func (x *UndoCeded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoCeded.ProtoReflect.Descriptor instead.
+func (*UndoCeded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *UndoCeded) GetCeded() *CededUndo {
+	if x != nil {
+		return x.Ceded
+	}
+	return nil
+}
+
+// UndoTakenOver tells a fork that its source has ceded.
+type UndoTakenOver struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source.
+	SourceRunId   string `protobuf:"bytes,1,opt,name=source_run_id,json=sourceRunId,proto3" json:"source_run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoTakenOver) Reset() {
+	*x = UndoTakenOver{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoTakenOver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoTakenOver) ProtoMessage() {}
+
+func (x *UndoTakenOver) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoTakenOver.ProtoReflect.Descriptor instead.
+func (*UndoTakenOver) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *UndoTakenOver) GetSourceRunId() string {
+	if x != nil {
+		return x.SourceRunId
+	}
+	return ""
+}
+
+// DecisionVoted records one of several answers.
+type DecisionVoted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the escalation.
+	EscalationId string `protobuf:"bytes,1,opt,name=escalation_id,json=escalationId,proto3" json:"escalation_id,omitempty"`
+	// The answer.
+	Vote *Vote `protobuf:"bytes,2,opt,name=vote,proto3" json:"vote,omitempty"`
+	// What they said. May be empty.
+	Comment string `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	// Value they gave with the decision, raw JSON. Unset: none.
+	Value         *Payload `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecisionVoted) Reset() {
+	*x = DecisionVoted{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecisionVoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecisionVoted) ProtoMessage() {}
+
+func (x *DecisionVoted) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecisionVoted.ProtoReflect.Descriptor instead.
+func (*DecisionVoted) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *DecisionVoted) GetEscalationId() string {
+	if x != nil {
+		return x.EscalationId
+	}
+	return ""
+}
+
+func (x *DecisionVoted) GetVote() *Vote {
+	if x != nil {
+		return x.Vote
+	}
+	return nil
+}
+
+func (x *DecisionVoted) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *DecisionVoted) GetValue() *Payload {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// UsageReported records what an agent has used for its task.
+type UsageReported struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Step, as its path.
+	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Turns, over all claims.
+	Turns uint32 `protobuf:"varint,2,opt,name=turns,proto3" json:"turns,omitempty"`
+	// Tokens, over all claims.
+	Tokens uint64 `protobuf:"varint,3,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Cost, over all claims, in US dollars.
+	CostUsd       float64 `protobuf:"fixed64,4,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageReported) Reset() {
+	*x = UsageReported{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageReported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageReported) ProtoMessage() {}
+
+func (x *UsageReported) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageReported.ProtoReflect.Descriptor instead.
+func (*UsageReported) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *UsageReported) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *UsageReported) GetTurns() uint32 {
+	if x != nil {
+		return x.Turns
+	}
+	return 0
+}
+
+func (x *UsageReported) GetTokens() uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *UsageReported) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
+// DispositionRecorded tells what became of undo that failed, after the run had ended.
+type DispositionRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the escalation.
+	EscalationId string `protobuf:"bytes,1,opt,name=escalation_id,json=escalationId,proto3" json:"escalation_id,omitempty"`
+	// Ledger entry that could not be undone, as it is from now on. Unset: none.
+	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Outcome of the run from now on. OUTCOME_UNSPECIFIED: the same.
+	Outcome       Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DispositionRecorded) Reset() {
+	*x = DispositionRecorded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DispositionRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DispositionRecorded) ProtoMessage() {}
+
+func (x *DispositionRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DispositionRecorded.ProtoReflect.Descriptor instead.
+func (*DispositionRecorded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *DispositionRecorded) GetEscalationId() string {
+	if x != nil {
+		return x.EscalationId
+	}
+	return ""
+}
+
+func (x *DispositionRecorded) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *DispositionRecorded) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
 var File_signalbox_workflow_v1_history_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\n" +
-	"#signalbox/workflow/v1/history.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\x93\x11\n" +
+	"#signalbox/workflow/v1/history.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\xbe\x1e\n" +
 	"\fHistoryEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12D\n" +
@@ -3214,10 +5376,38 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\fundo_settled\x18\x19 \x01(\v2\".signalbox.workflow.v1.UndoSettledH\x00R\vundoSettled\x12b\n" +
 	"\x15compensation_finished\x18\x1a \x01(\v2+.signalbox.workflow.v1.CompensationFinishedH\x00R\x14compensationFinished\x12>\n" +
 	"\trun_ended\x18\x1b \x01(\v2\x1f.signalbox.workflow.v1.RunEndedH\x00R\brunEnded\x12J\n" +
-	"\rerror_handled\x18\x1c \x01(\v2#.signalbox.workflow.v1.ErrorHandledH\x00R\ferrorHandledB\x06\n" +
+	"\rerror_handled\x18\x1c \x01(\v2#.signalbox.workflow.v1.ErrorHandledH\x00R\ferrorHandled\x12V\n" +
+	"\x11composite_started\x18\x1d \x01(\v2'.signalbox.workflow.v1.CompositeStartedH\x00R\x10compositeStarted\x12M\n" +
+	"\x0eitems_recorded\x18\x1e \x01(\v2$.signalbox.workflow.v1.ItemsRecordedH\x00R\ritemsRecorded\x12M\n" +
+	"\x0ebranch_started\x18\x1f \x01(\v2$.signalbox.workflow.v1.BranchStartedH\x00R\rbranchStarted\x12G\n" +
+	"\fbranch_ended\x18  \x01(\v2\".signalbox.workflow.v1.BranchEndedH\x00R\vbranchEnded\x12Y\n" +
+	"\x12branches_cancelled\x18! \x01(\v2(.signalbox.workflow.v1.BranchesCancelledH\x00R\x11branchesCancelled\x12J\n" +
+	"\rstate_leaving\x18\" \x01(\v2#.signalbox.workflow.v1.StateLeavingH\x00R\fstateLeaving\x12M\n" +
+	"\x0eevent_consumed\x18# \x01(\v2$.signalbox.workflow.v1.EventConsumedH\x00R\reventConsumed\x12P\n" +
+	"\x0fchild_requested\x18$ \x01(\v2%.signalbox.workflow.v1.ChildRequestedH\x00R\x0echildRequested\x12J\n" +
+	"\rchild_started\x18% \x01(\v2#.signalbox.workflow.v1.ChildStartedH\x00R\fchildStarted\x12P\n" +
+	"\x0fchild_cancelled\x18& \x01(\v2%.signalbox.workflow.v1.ChildCancelledH\x00R\x0echildCancelled\x12D\n" +
+	"\vchild_ended\x18' \x01(\v2!.signalbox.workflow.v1.ChildEndedH\x00R\n" +
+	"childEnded\x12A\n" +
+	"\n" +
+	"run_paused\x18( \x01(\v2 .signalbox.workflow.v1.RunPausedH\x00R\trunPaused\x12D\n" +
+	"\vrun_resumed\x18) \x01(\v2!.signalbox.workflow.v1.RunResumedH\x00R\n" +
+	"runResumed\x12A\n" +
+	"\n" +
+	"run_edited\x18* \x01(\v2 .signalbox.workflow.v1.RunEditedH\x00R\trunEdited\x12A\n" +
+	"\n" +
+	"run_forked\x18+ \x01(\v2 .signalbox.workflow.v1.RunForkedH\x00R\trunForked\x12G\n" +
+	"\frun_migrated\x18, \x01(\v2\".signalbox.workflow.v1.RunMigratedH\x00R\vrunMigrated\x12A\n" +
+	"\n" +
+	"undo_ceded\x18- \x01(\v2 .signalbox.workflow.v1.UndoCededH\x00R\tundoCeded\x12N\n" +
+	"\x0fundo_taken_over\x18. \x01(\v2$.signalbox.workflow.v1.UndoTakenOverH\x00R\rundoTakenOver\x12M\n" +
+	"\x0edecision_voted\x18/ \x01(\v2$.signalbox.workflow.v1.DecisionVotedH\x00R\rdecisionVoted\x12M\n" +
+	"\x0eusage_reported\x180 \x01(\v2$.signalbox.workflow.v1.UsageReportedH\x00R\rusageReported\x12T\n" +
+	"\x11undo_group_opened\x181 \x01(\v2&.signalbox.workflow.v1.UndoGroupOpenedH\x00R\x0fundoGroupOpened\x12_\n" +
+	"\x14disposition_recorded\x182 \x01(\v2*.signalbox.workflow.v1.DispositionRecordedH\x00R\x13dispositionRecordedB\x06\n" +
 	"\x04fact\"K\n" +
 	"\fHistoryBatch\x12;\n" +
-	"\x06events\x18\x01 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\"\xf7\x02\n" +
+	"\x06events\x18\x01 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\"\xb1\x03\n" +
 	"\n" +
 	"RunStarted\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
@@ -3232,7 +5422,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"started_by\x18\t \x01(\tR\tstartedBy\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\n" +
-	" \x01(\tR\trequestId\"\x97\x02\n" +
+	" \x01(\tR\trequestId\x128\n" +
+	"\x06parent\x18\v \x01(\v2 .signalbox.workflow.v1.ParentRunR\x06parent\"\x97\x02\n" +
 	"\fStateEntered\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x1e\n" +
@@ -3243,7 +5434,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06guards\x18\x05 \x03(\bR\x06guards\x12\x14\n" +
 	"\x05visit\x18\x06 \x01(\rR\x05visit\x122\n" +
 	"\x05phase\x18\a \x01(\x0e2\x1c.signalbox.workflow.v1.PhaseR\x05phase\x126\n" +
-	"\bdeadline\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xad\x03\n" +
+	"\bdeadline\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xcc\x03\n" +
 	"\x11OperationIntended\x12B\n" +
 	"\toperation\x18\x01 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12\x1b\n" +
 	"\tstep_path\x18\x02 \x01(\tR\bstepPath\x12\x17\n" +
@@ -3256,7 +5447,9 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x1a\n" +
 	"\bfallback\x18\t \x01(\tR\bfallback\x12\x1a\n" +
 	"\bdiverged\x18\n" +
-	" \x01(\bR\bdiverged\"\xa9\x04\n" +
+	" \x01(\bR\bdiverged\x12\x1d\n" +
+	"\n" +
+	"undo_owner\x18\v \x01(\tR\tundoOwner\"\xa9\x04\n" +
 	"\rAttemptFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -3281,7 +5474,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\toperation\x18\x05 \x01(\v2$.signalbox.workflow.v1.OpenOperationR\toperation\x12<\n" +
 	"\targuments\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\targuments\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
-	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xf4\x03\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\"\xf1\x04\n" +
 	"\x12CompensationRecord\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -3295,14 +5488,16 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x14idempotency_argument\x18\n" +
 	" \x01(\tR\x13idempotencyArgument\x129\n" +
 	"\n" +
-	"not_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12'\n" +
+	"not_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x125\n" +
+	"\x05child\x18\r \x01(\v2\x1f.signalbox.workflow.v1.ChildRunR\x05child\x12D\n" +
+	"\rundo_workflow\x18\x0e \x01(\v2\x1f.signalbox.workflow.v1.ChildRunR\fundoWorkflow\x12'\n" +
 	"\x0fidempotency_key\x18\v \x01(\tR\x0eidempotencyKey\"\x98\x01\n" +
 	"\fEmittedEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x04 \x01(\tR\asubject\x122\n" +
-	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xea\x04\n" +
+	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xca\x05\n" +
 	"\rStepCompleted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x129\n" +
@@ -3321,7 +5516,10 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\fholds_effect\x18\f \x01(\bR\vholdsEffect\x12\x1d\n" +
 	"\n" +
 	"limits_run\x18\r \x01(\bR\tlimitsRun\x12$\n" +
-	"\x0eeffect_step_id\x18\x0e \x01(\tR\feffectStepId\"\xd5\x03\n" +
+	"\x0eeffect_step_id\x18\x0e \x01(\tR\feffectStepId\x12;\n" +
+	"\vcached_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"cachedTime\x12!\n" +
+	"\fitems_digest\x18\x10 \x01(\fR\vitemsDigest\"\xd2\x04\n" +
 	"\vStepWaiting\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12=\n" +
@@ -3335,7 +5533,12 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\ahandler\x18\t \x01(\tR\ahandler\x128\n" +
 	"\aproblem\x18\n" +
 	" \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x1a\n" +
-	"\bfallback\x18\v \x01(\tR\bfallback\"\x9c\x01\n" +
+	"\bfallback\x18\v \x01(\tR\bfallback\x12?\n" +
+	"\n" +
+	"event_wait\x18\f \x01(\v2 .signalbox.workflow.v1.EventWaitR\teventWait\x12\x1b\n" +
+	"\tcache_key\x18\r \x01(\tR\bcacheKey\x12\x1d\n" +
+	"\n" +
+	"undo_owner\x18\x0e \x01(\tR\tundoOwner\"\x9c\x01\n" +
 	"\n" +
 	"StepFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
@@ -3419,12 +5622,14 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\asent_by\x18\x04 \x01(\tR\x06sentBy\"L\n" +
 	"\x0fCancelRequested\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12!\n" +
-	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\"\xb3\x01\n" +
+	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\"\xf0\x01\n" +
 	"\x13CompensationStarted\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04then\x18\x02 \x01(\tR\x04then\x128\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x128\n" +
-	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xb0\x02\n" +
+	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12%\n" +
+	"\x0eafter_sequence\x18\x05 \x01(\x04R\rafterSequence\x12\x14\n" +
+	"\x05owner\x18\x06 \x01(\tR\x05owner\"\xb0\x02\n" +
 	"\vUndoSettled\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12!\n" +
@@ -3432,13 +5637,153 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06undone\x18\x04 \x01(\v2 .signalbox.workflow.v1.OperationR\x06undone\x12\x1c\n" +
 	"\tsucceeded\x18\x05 \x01(\bR\tsucceeded\x126\n" +
 	"\x06output\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x128\n" +
-	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\".\n" +
+	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"D\n" +
 	"\x14CompensationFinished\x12\x16\n" +
-	"\x06failed\x18\x01 \x01(\rR\x06failed\"\xb6\x01\n" +
+	"\x06failed\x18\x01 \x01(\rR\x06failed\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\"\xb6\x01\n" +
 	"\bRunEnded\x128\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x126\n" +
 	"\x06result\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06result\x128\n" +
-	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem*t\n" +
+	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xe2\x01\n" +
+	"\x10CompositeStarted\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
+	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\rR\n" +
+	"generation\x12?\n" +
+	"\rstep_deadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fstepDeadline\x12!\n" +
+	"\fitems_digest\x18\x06 \x01(\fR\vitemsDigest\"\x83\x01\n" +
+	"\rItemsRecorded\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1f\n" +
+	"\vfirst_index\x18\x02 \x01(\rR\n" +
+	"firstIndex\x124\n" +
+	"\x05items\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05items\"\xa0\x01\n" +
+	"\rBranchStarted\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1d\n" +
+	"\n" +
+	"frame_path\x18\x02 \x01(\tR\tframePath\x12\x16\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\rR\x05index\x12%\n" +
+	"\x0eitems_sequence\x18\x05 \x01(\x04R\ritemsSequence\"\xb4\x03\n" +
+	"\vBranchEnded\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1d\n" +
+	"\n" +
+	"frame_path\x18\x02 \x01(\tR\tframePath\x12;\n" +
+	"\x06status\x18\x03 \x01(\x0e2#.signalbox.workflow.v1.BranchStatusR\x06status\x128\n" +
+	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
+	"\x0foutput_sequence\x18\x05 \x01(\x04R\x0eoutputSequence\x12\x14\n" +
+	"\x05index\x18\x06 \x01(\rR\x05index\x12@\n" +
+	"\x04undo\x18\a \x03(\v2,.signalbox.workflow.v1.BranchEnded.UndoEntryR\x04undo\x12\x16\n" +
+	"\x06branch\x18\b \x01(\tR\x06branch\x1aY\n" +
+	"\tUndoEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoGroupR\x05value:\x028\x01\"Q\n" +
+	"\tUndoGroup\x12\x12\n" +
+	"\x04tops\x18\x01 \x03(\x04R\x04tops\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x1a\n" +
+	"\bprevious\x18\x03 \x01(\x04R\bprevious\"\x89\x01\n" +
+	"\x0fUndoGroupOpened\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04tops\x18\x03 \x03(\x04R\x04tops\x12\x1a\n" +
+	"\bprevious\x18\x04 \x01(\x04R\bprevious\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\tR\x05owner\"\xa3\x01\n" +
+	"\x11BranchesCancelled\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1f\n" +
+	"\vframe_paths\x18\x02 \x03(\tR\n" +
+	"framePaths\x128\n" +
+	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x16\n" +
+	"\x06joined\x18\x04 \x01(\bR\x06joined\"H\n" +
+	"\fStateLeaving\x128\n" +
+	"\aleaving\x18\x01 \x01(\v2\x1e.signalbox.workflow.v1.LeavingR\aleaving\"\x83\x02\n" +
+	"\rEventConsumed\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\rR\x06filter\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x04R\bposition\x129\n" +
+	"\x05event\x18\x04 \x01(\v2#.signalbox.workflow.v1.EmittedEventR\x05event\x12=\n" +
+	"\fpublish_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12'\n" +
+	"\x0fsignal_sequence\x18\x06 \x01(\x04R\x0esignalSequence\"\xb8\x03\n" +
+	"\x0eChildRequested\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
+	"\astep_id\x18\x02 \x01(\tR\x06stepId\x125\n" +
+	"\x05child\x18\x03 \x01(\v2\x1f.signalbox.workflow.v1.ChildRunR\x05child\x124\n" +
+	"\x05input\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05input\x12?\n" +
+	"\rstep_deadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fstepDeadline\x12#\n" +
+	"\rundo_sequence\x18\x06 \x01(\x04R\fundoSequence\x12#\n" +
+	"\rundo_previous\x18\a \x01(\x04R\fundoPrevious\x12\x1d\n" +
+	"\n" +
+	"undo_scope\x18\b \x01(\tR\tundoScope\x12\x1d\n" +
+	"\n" +
+	"undo_owner\x18\t \x01(\tR\tundoOwner\x12\x1e\n" +
+	"\n" +
+	"generation\x18\n" +
+	" \x01(\rR\n" +
+	"generation\x12\x1a\n" +
+	"\bfallback\x18\v \x01(\tR\bfallback\"%\n" +
+	"\fChildStarted\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"?\n" +
+	"\x0eChildCancelled\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x97\x01\n" +
+	"\n" +
+	"ChildEnded\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x128\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x128\n" +
+	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"@\n" +
+	"\tRunPaused\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1b\n" +
+	"\tpaused_by\x18\x02 \x01(\tR\bpausedBy\"+\n" +
+	"\n" +
+	"RunResumed\x12\x1d\n" +
+	"\n" +
+	"resumed_by\x18\x01 \x01(\tR\tresumedBy\"\xc7\x01\n" +
+	"\tRunEdited\x12\x17\n" +
+	"\astep_id\x18\x01 \x01(\tR\x06stepId\x124\n" +
+	"\x05value\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05value\x12\x1b\n" +
+	"\tedited_by\x18\x03 \x01(\tR\beditedBy\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
+	"\aback_to\x18\x05 \x01(\tR\x06backTo\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\"\xeb\x01\n" +
+	"\tRunForked\x12\"\n" +
+	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\x12'\n" +
+	"\x0fsource_sequence\x18\x02 \x01(\x04R\x0esourceSequence\x12\x1b\n" +
+	"\tforked_by\x18\x03 \x01(\tR\bforkedBy\x12\x1d\n" +
+	"\n" +
+	"undo_later\x18\x04 \x01(\bR\tundoLater\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x126\n" +
+	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xbe\x02\n" +
+	"\vRunMigrated\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12+\n" +
+	"\x11definition_digest\x18\x02 \x01(\tR\x10definitionDigest\x12%\n" +
+	"\x0eengine_version\x18\x03 \x01(\rR\rengineVersion\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12M\n" +
+	"\tstate_map\x18\x05 \x03(\v20.signalbox.workflow.v1.RunMigrated.StateMapEntryR\bstateMap\x12\x1f\n" +
+	"\vmigrated_by\x18\x06 \x01(\tR\n" +
+	"migratedBy\x1a;\n" +
+	"\rStateMapEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\tUndoCeded\x126\n" +
+	"\x05ceded\x18\x01 \x01(\v2 .signalbox.workflow.v1.CededUndoR\x05ceded\"3\n" +
+	"\rUndoTakenOver\x12\"\n" +
+	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\"\xb5\x01\n" +
+	"\rDecisionVoted\x12#\n" +
+	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12/\n" +
+	"\x04vote\x18\x02 \x01(\v2\x1b.signalbox.workflow.v1.VoteR\x04vote\x12\x18\n" +
+	"\acomment\x18\x03 \x01(\tR\acomment\x124\n" +
+	"\x05value\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05value\"u\n" +
+	"\rUsageReported\x12\x1b\n" +
+	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x14\n" +
+	"\x05turns\x18\x02 \x01(\rR\x05turns\x12\x16\n" +
+	"\x06tokens\x18\x03 \x01(\x04R\x06tokens\x12\x19\n" +
+	"\bcost_usd\x18\x04 \x01(\x01R\acostUsd\"\xb4\x01\n" +
+	"\x13DispositionRecorded\x12#\n" +
+	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12>\n" +
+	"\toperation\x18\x02 \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x128\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome*t\n" +
 	"\n" +
 	"Settlement\x12\x1a\n" +
 	"\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -3460,7 +5805,7 @@ func file_signalbox_workflow_v1_history_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_workflow_v1_history_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_workflow_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_signalbox_workflow_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(Settlement)(0),               // 0: signalbox.workflow.v1.Settlement
 	(*HistoryEvent)(nil),          // 1: signalbox.workflow.v1.HistoryEvent
@@ -3493,112 +5838,194 @@ var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(*UndoSettled)(nil),           // 28: signalbox.workflow.v1.UndoSettled
 	(*CompensationFinished)(nil),  // 29: signalbox.workflow.v1.CompensationFinished
 	(*RunEnded)(nil),              // 30: signalbox.workflow.v1.RunEnded
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(*Payload)(nil),               // 32: signalbox.workflow.v1.Payload
-	(Phase)(0),                    // 33: signalbox.workflow.v1.Phase
-	(*OpenOperation)(nil),         // 34: signalbox.workflow.v1.OpenOperation
-	(OperationStatus)(0),          // 35: signalbox.workflow.v1.OperationStatus
-	(*Problem)(nil),               // 36: signalbox.workflow.v1.Problem
-	(ActivityStatus)(0),           // 37: signalbox.workflow.v1.ActivityStatus
-	(Effect)(0),                   // 38: signalbox.workflow.v1.Effect
-	(*Operation)(nil),             // 39: signalbox.workflow.v1.Operation
-	(StepStatus)(0),               // 40: signalbox.workflow.v1.StepStatus
-	(*Evidence)(nil),              // 41: signalbox.workflow.v1.Evidence
-	(*TaskProgress)(nil),          // 42: signalbox.workflow.v1.TaskProgress
-	(EscalationKind)(0),           // 43: signalbox.workflow.v1.EscalationKind
-	(*LockHold)(nil),              // 44: signalbox.workflow.v1.LockHold
-	(Outcome)(0),                  // 45: signalbox.workflow.v1.Outcome
+	(*CompositeStarted)(nil),      // 31: signalbox.workflow.v1.CompositeStarted
+	(*ItemsRecorded)(nil),         // 32: signalbox.workflow.v1.ItemsRecorded
+	(*BranchStarted)(nil),         // 33: signalbox.workflow.v1.BranchStarted
+	(*BranchEnded)(nil),           // 34: signalbox.workflow.v1.BranchEnded
+	(*UndoGroup)(nil),             // 35: signalbox.workflow.v1.UndoGroup
+	(*UndoGroupOpened)(nil),       // 36: signalbox.workflow.v1.UndoGroupOpened
+	(*BranchesCancelled)(nil),     // 37: signalbox.workflow.v1.BranchesCancelled
+	(*StateLeaving)(nil),          // 38: signalbox.workflow.v1.StateLeaving
+	(*EventConsumed)(nil),         // 39: signalbox.workflow.v1.EventConsumed
+	(*ChildRequested)(nil),        // 40: signalbox.workflow.v1.ChildRequested
+	(*ChildStarted)(nil),          // 41: signalbox.workflow.v1.ChildStarted
+	(*ChildCancelled)(nil),        // 42: signalbox.workflow.v1.ChildCancelled
+	(*ChildEnded)(nil),            // 43: signalbox.workflow.v1.ChildEnded
+	(*RunPaused)(nil),             // 44: signalbox.workflow.v1.RunPaused
+	(*RunResumed)(nil),            // 45: signalbox.workflow.v1.RunResumed
+	(*RunEdited)(nil),             // 46: signalbox.workflow.v1.RunEdited
+	(*RunForked)(nil),             // 47: signalbox.workflow.v1.RunForked
+	(*RunMigrated)(nil),           // 48: signalbox.workflow.v1.RunMigrated
+	(*UndoCeded)(nil),             // 49: signalbox.workflow.v1.UndoCeded
+	(*UndoTakenOver)(nil),         // 50: signalbox.workflow.v1.UndoTakenOver
+	(*DecisionVoted)(nil),         // 51: signalbox.workflow.v1.DecisionVoted
+	(*UsageReported)(nil),         // 52: signalbox.workflow.v1.UsageReported
+	(*DispositionRecorded)(nil),   // 53: signalbox.workflow.v1.DispositionRecorded
+	nil,                           // 54: signalbox.workflow.v1.BranchEnded.UndoEntry
+	nil,                           // 55: signalbox.workflow.v1.RunMigrated.StateMapEntry
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*Payload)(nil),               // 57: signalbox.workflow.v1.Payload
+	(*ParentRun)(nil),             // 58: signalbox.workflow.v1.ParentRun
+	(Phase)(0),                    // 59: signalbox.workflow.v1.Phase
+	(*OpenOperation)(nil),         // 60: signalbox.workflow.v1.OpenOperation
+	(OperationStatus)(0),          // 61: signalbox.workflow.v1.OperationStatus
+	(*Problem)(nil),               // 62: signalbox.workflow.v1.Problem
+	(ActivityStatus)(0),           // 63: signalbox.workflow.v1.ActivityStatus
+	(Effect)(0),                   // 64: signalbox.workflow.v1.Effect
+	(*Operation)(nil),             // 65: signalbox.workflow.v1.Operation
+	(*ChildRun)(nil),              // 66: signalbox.workflow.v1.ChildRun
+	(StepStatus)(0),               // 67: signalbox.workflow.v1.StepStatus
+	(*EventWait)(nil),             // 68: signalbox.workflow.v1.EventWait
+	(*Evidence)(nil),              // 69: signalbox.workflow.v1.Evidence
+	(*TaskProgress)(nil),          // 70: signalbox.workflow.v1.TaskProgress
+	(EscalationKind)(0),           // 71: signalbox.workflow.v1.EscalationKind
+	(*LockHold)(nil),              // 72: signalbox.workflow.v1.LockHold
+	(Outcome)(0),                  // 73: signalbox.workflow.v1.Outcome
+	(BranchStatus)(0),             // 74: signalbox.workflow.v1.BranchStatus
+	(*Leaving)(nil),               // 75: signalbox.workflow.v1.Leaving
+	(*CededUndo)(nil),             // 76: signalbox.workflow.v1.CededUndo
+	(*Vote)(nil),                  // 77: signalbox.workflow.v1.Vote
 }
 var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
-	31, // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
-	3,  // 1: signalbox.workflow.v1.HistoryEvent.run_started:type_name -> signalbox.workflow.v1.RunStarted
-	4,  // 2: signalbox.workflow.v1.HistoryEvent.state_entered:type_name -> signalbox.workflow.v1.StateEntered
-	5,  // 3: signalbox.workflow.v1.HistoryEvent.operation_intended:type_name -> signalbox.workflow.v1.OperationIntended
-	6,  // 4: signalbox.workflow.v1.HistoryEvent.attempt_failed:type_name -> signalbox.workflow.v1.AttemptFailed
-	7,  // 5: signalbox.workflow.v1.HistoryEvent.operation_succeeded:type_name -> signalbox.workflow.v1.OperationSucceeded
-	10, // 6: signalbox.workflow.v1.HistoryEvent.step_completed:type_name -> signalbox.workflow.v1.StepCompleted
-	11, // 7: signalbox.workflow.v1.HistoryEvent.step_waiting:type_name -> signalbox.workflow.v1.StepWaiting
-	12, // 8: signalbox.workflow.v1.HistoryEvent.step_failed:type_name -> signalbox.workflow.v1.StepFailed
-	14, // 9: signalbox.workflow.v1.HistoryEvent.task_offered:type_name -> signalbox.workflow.v1.TaskOffered
-	15, // 10: signalbox.workflow.v1.HistoryEvent.task_claimed:type_name -> signalbox.workflow.v1.TaskClaimed
-	16, // 11: signalbox.workflow.v1.HistoryEvent.task_released:type_name -> signalbox.workflow.v1.TaskReleased
-	17, // 12: signalbox.workflow.v1.HistoryEvent.call_replayed:type_name -> signalbox.workflow.v1.CallReplayed
-	18, // 13: signalbox.workflow.v1.HistoryEvent.outcome_settled:type_name -> signalbox.workflow.v1.OutcomeSettled
-	19, // 14: signalbox.workflow.v1.HistoryEvent.escalation_opened:type_name -> signalbox.workflow.v1.EscalationOpened
-	20, // 15: signalbox.workflow.v1.HistoryEvent.escalation_closed:type_name -> signalbox.workflow.v1.EscalationClosed
-	21, // 16: signalbox.workflow.v1.HistoryEvent.lock_requested:type_name -> signalbox.workflow.v1.LockRequested
-	22, // 17: signalbox.workflow.v1.HistoryEvent.lock_granted:type_name -> signalbox.workflow.v1.LockGranted
-	23, // 18: signalbox.workflow.v1.HistoryEvent.locks_released:type_name -> signalbox.workflow.v1.LocksReleased
-	24, // 19: signalbox.workflow.v1.HistoryEvent.lock_release_confirmed:type_name -> signalbox.workflow.v1.LockReleaseConfirmed
-	25, // 20: signalbox.workflow.v1.HistoryEvent.signal_received:type_name -> signalbox.workflow.v1.SignalReceived
-	26, // 21: signalbox.workflow.v1.HistoryEvent.cancel_requested:type_name -> signalbox.workflow.v1.CancelRequested
-	27, // 22: signalbox.workflow.v1.HistoryEvent.compensation_started:type_name -> signalbox.workflow.v1.CompensationStarted
-	28, // 23: signalbox.workflow.v1.HistoryEvent.undo_settled:type_name -> signalbox.workflow.v1.UndoSettled
-	29, // 24: signalbox.workflow.v1.HistoryEvent.compensation_finished:type_name -> signalbox.workflow.v1.CompensationFinished
-	30, // 25: signalbox.workflow.v1.HistoryEvent.run_ended:type_name -> signalbox.workflow.v1.RunEnded
-	13, // 26: signalbox.workflow.v1.HistoryEvent.error_handled:type_name -> signalbox.workflow.v1.ErrorHandled
-	1,  // 27: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	32, // 28: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
-	31, // 29: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
-	33, // 30: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
-	31, // 31: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
-	34, // 32: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	32, // 33: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
-	31, // 34: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
-	35, // 35: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
-	36, // 36: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	31, // 37: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
-	37, // 38: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
-	31, // 39: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
-	31, // 40: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
-	32, // 41: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
-	34, // 42: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	32, // 43: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
-	36, // 44: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
-	32, // 45: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
-	38, // 46: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
-	39, // 47: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
-	31, // 48: signalbox.workflow.v1.CompensationRecord.not_before:type_name -> google.protobuf.Timestamp
-	32, // 49: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
-	40, // 50: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
-	32, // 51: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
-	8,  // 52: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
-	9,  // 53: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	36, // 54: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
-	37, // 55: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	31, // 56: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
-	31, // 57: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
-	36, // 58: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 59: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	36, // 60: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
-	41, // 61: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
-	42, // 62: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
-	32, // 63: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
-	31, // 64: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
-	31, // 65: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
-	0,  // 66: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
-	32, // 67: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
-	43, // 68: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	32, // 69: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
-	31, // 70: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
-	41, // 71: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	32, // 72: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	44, // 73: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	31, // 74: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	32, // 75: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	45, // 76: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	36, // 77: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	39, // 78: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	32, // 79: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	36, // 80: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 81: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	32, // 82: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	36, // 83: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	56,  // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	3,   // 1: signalbox.workflow.v1.HistoryEvent.run_started:type_name -> signalbox.workflow.v1.RunStarted
+	4,   // 2: signalbox.workflow.v1.HistoryEvent.state_entered:type_name -> signalbox.workflow.v1.StateEntered
+	5,   // 3: signalbox.workflow.v1.HistoryEvent.operation_intended:type_name -> signalbox.workflow.v1.OperationIntended
+	6,   // 4: signalbox.workflow.v1.HistoryEvent.attempt_failed:type_name -> signalbox.workflow.v1.AttemptFailed
+	7,   // 5: signalbox.workflow.v1.HistoryEvent.operation_succeeded:type_name -> signalbox.workflow.v1.OperationSucceeded
+	10,  // 6: signalbox.workflow.v1.HistoryEvent.step_completed:type_name -> signalbox.workflow.v1.StepCompleted
+	11,  // 7: signalbox.workflow.v1.HistoryEvent.step_waiting:type_name -> signalbox.workflow.v1.StepWaiting
+	12,  // 8: signalbox.workflow.v1.HistoryEvent.step_failed:type_name -> signalbox.workflow.v1.StepFailed
+	14,  // 9: signalbox.workflow.v1.HistoryEvent.task_offered:type_name -> signalbox.workflow.v1.TaskOffered
+	15,  // 10: signalbox.workflow.v1.HistoryEvent.task_claimed:type_name -> signalbox.workflow.v1.TaskClaimed
+	16,  // 11: signalbox.workflow.v1.HistoryEvent.task_released:type_name -> signalbox.workflow.v1.TaskReleased
+	17,  // 12: signalbox.workflow.v1.HistoryEvent.call_replayed:type_name -> signalbox.workflow.v1.CallReplayed
+	18,  // 13: signalbox.workflow.v1.HistoryEvent.outcome_settled:type_name -> signalbox.workflow.v1.OutcomeSettled
+	19,  // 14: signalbox.workflow.v1.HistoryEvent.escalation_opened:type_name -> signalbox.workflow.v1.EscalationOpened
+	20,  // 15: signalbox.workflow.v1.HistoryEvent.escalation_closed:type_name -> signalbox.workflow.v1.EscalationClosed
+	21,  // 16: signalbox.workflow.v1.HistoryEvent.lock_requested:type_name -> signalbox.workflow.v1.LockRequested
+	22,  // 17: signalbox.workflow.v1.HistoryEvent.lock_granted:type_name -> signalbox.workflow.v1.LockGranted
+	23,  // 18: signalbox.workflow.v1.HistoryEvent.locks_released:type_name -> signalbox.workflow.v1.LocksReleased
+	24,  // 19: signalbox.workflow.v1.HistoryEvent.lock_release_confirmed:type_name -> signalbox.workflow.v1.LockReleaseConfirmed
+	25,  // 20: signalbox.workflow.v1.HistoryEvent.signal_received:type_name -> signalbox.workflow.v1.SignalReceived
+	26,  // 21: signalbox.workflow.v1.HistoryEvent.cancel_requested:type_name -> signalbox.workflow.v1.CancelRequested
+	27,  // 22: signalbox.workflow.v1.HistoryEvent.compensation_started:type_name -> signalbox.workflow.v1.CompensationStarted
+	28,  // 23: signalbox.workflow.v1.HistoryEvent.undo_settled:type_name -> signalbox.workflow.v1.UndoSettled
+	29,  // 24: signalbox.workflow.v1.HistoryEvent.compensation_finished:type_name -> signalbox.workflow.v1.CompensationFinished
+	30,  // 25: signalbox.workflow.v1.HistoryEvent.run_ended:type_name -> signalbox.workflow.v1.RunEnded
+	13,  // 26: signalbox.workflow.v1.HistoryEvent.error_handled:type_name -> signalbox.workflow.v1.ErrorHandled
+	31,  // 27: signalbox.workflow.v1.HistoryEvent.composite_started:type_name -> signalbox.workflow.v1.CompositeStarted
+	32,  // 28: signalbox.workflow.v1.HistoryEvent.items_recorded:type_name -> signalbox.workflow.v1.ItemsRecorded
+	33,  // 29: signalbox.workflow.v1.HistoryEvent.branch_started:type_name -> signalbox.workflow.v1.BranchStarted
+	34,  // 30: signalbox.workflow.v1.HistoryEvent.branch_ended:type_name -> signalbox.workflow.v1.BranchEnded
+	37,  // 31: signalbox.workflow.v1.HistoryEvent.branches_cancelled:type_name -> signalbox.workflow.v1.BranchesCancelled
+	38,  // 32: signalbox.workflow.v1.HistoryEvent.state_leaving:type_name -> signalbox.workflow.v1.StateLeaving
+	39,  // 33: signalbox.workflow.v1.HistoryEvent.event_consumed:type_name -> signalbox.workflow.v1.EventConsumed
+	40,  // 34: signalbox.workflow.v1.HistoryEvent.child_requested:type_name -> signalbox.workflow.v1.ChildRequested
+	41,  // 35: signalbox.workflow.v1.HistoryEvent.child_started:type_name -> signalbox.workflow.v1.ChildStarted
+	42,  // 36: signalbox.workflow.v1.HistoryEvent.child_cancelled:type_name -> signalbox.workflow.v1.ChildCancelled
+	43,  // 37: signalbox.workflow.v1.HistoryEvent.child_ended:type_name -> signalbox.workflow.v1.ChildEnded
+	44,  // 38: signalbox.workflow.v1.HistoryEvent.run_paused:type_name -> signalbox.workflow.v1.RunPaused
+	45,  // 39: signalbox.workflow.v1.HistoryEvent.run_resumed:type_name -> signalbox.workflow.v1.RunResumed
+	46,  // 40: signalbox.workflow.v1.HistoryEvent.run_edited:type_name -> signalbox.workflow.v1.RunEdited
+	47,  // 41: signalbox.workflow.v1.HistoryEvent.run_forked:type_name -> signalbox.workflow.v1.RunForked
+	48,  // 42: signalbox.workflow.v1.HistoryEvent.run_migrated:type_name -> signalbox.workflow.v1.RunMigrated
+	49,  // 43: signalbox.workflow.v1.HistoryEvent.undo_ceded:type_name -> signalbox.workflow.v1.UndoCeded
+	50,  // 44: signalbox.workflow.v1.HistoryEvent.undo_taken_over:type_name -> signalbox.workflow.v1.UndoTakenOver
+	51,  // 45: signalbox.workflow.v1.HistoryEvent.decision_voted:type_name -> signalbox.workflow.v1.DecisionVoted
+	52,  // 46: signalbox.workflow.v1.HistoryEvent.usage_reported:type_name -> signalbox.workflow.v1.UsageReported
+	36,  // 47: signalbox.workflow.v1.HistoryEvent.undo_group_opened:type_name -> signalbox.workflow.v1.UndoGroupOpened
+	53,  // 48: signalbox.workflow.v1.HistoryEvent.disposition_recorded:type_name -> signalbox.workflow.v1.DispositionRecorded
+	1,   // 49: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	57,  // 50: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
+	56,  // 51: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
+	58,  // 52: signalbox.workflow.v1.RunStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
+	59,  // 53: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
+	56,  // 54: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
+	60,  // 55: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	57,  // 56: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
+	56,  // 57: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
+	61,  // 58: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
+	62,  // 59: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	56,  // 60: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
+	63,  // 61: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
+	56,  // 62: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
+	56,  // 63: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
+	57,  // 64: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
+	60,  // 65: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	57,  // 66: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
+	62,  // 67: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 68: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
+	64,  // 69: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
+	65,  // 70: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
+	56,  // 71: signalbox.workflow.v1.CompensationRecord.not_before:type_name -> google.protobuf.Timestamp
+	66,  // 72: signalbox.workflow.v1.CompensationRecord.child:type_name -> signalbox.workflow.v1.ChildRun
+	66,  // 73: signalbox.workflow.v1.CompensationRecord.undo_workflow:type_name -> signalbox.workflow.v1.ChildRun
+	57,  // 74: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
+	67,  // 75: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
+	57,  // 76: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
+	8,   // 77: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	9,   // 78: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	62,  // 79: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
+	56,  // 80: signalbox.workflow.v1.StepCompleted.cached_time:type_name -> google.protobuf.Timestamp
+	63,  // 81: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	56,  // 82: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
+	56,  // 83: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
+	62,  // 84: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
+	68,  // 85: signalbox.workflow.v1.StepWaiting.event_wait:type_name -> signalbox.workflow.v1.EventWait
+	62,  // 86: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	62,  // 87: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
+	69,  // 88: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
+	70,  // 89: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
+	57,  // 90: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
+	56,  // 91: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
+	56,  // 92: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
+	0,   // 93: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
+	57,  // 94: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
+	71,  // 95: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	57,  // 96: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
+	56,  // 97: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
+	69,  // 98: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
+	57,  // 99: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	72,  // 100: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	56,  // 101: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	57,  // 102: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	73,  // 103: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 104: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	65,  // 105: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	57,  // 106: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	62,  // 107: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	73,  // 108: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	57,  // 109: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	62,  // 110: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	56,  // 111: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 112: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
+	74,  // 113: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
+	62,  // 114: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	54,  // 115: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
+	62,  // 116: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
+	75,  // 117: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
+	9,   // 118: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	56,  // 119: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
+	66,  // 120: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
+	57,  // 121: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
+	56,  // 122: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
+	73,  // 123: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 124: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 125: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
+	56,  // 126: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
+	55,  // 127: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
+	76,  // 128: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	77,  // 129: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
+	57,  // 130: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
+	65,  // 131: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	73,  // 132: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	35,  // 133: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
+	134, // [134:134] is the sub-list for method output_type
+	134, // [134:134] is the sub-list for method input_type
+	134, // [134:134] is the sub-list for extension type_name
+	134, // [134:134] is the sub-list for extension extendee
+	0,   // [0:134] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }
@@ -3636,6 +6063,28 @@ func file_signalbox_workflow_v1_history_proto_init() {
 		(*HistoryEvent_CompensationFinished)(nil),
 		(*HistoryEvent_RunEnded)(nil),
 		(*HistoryEvent_ErrorHandled)(nil),
+		(*HistoryEvent_CompositeStarted)(nil),
+		(*HistoryEvent_ItemsRecorded)(nil),
+		(*HistoryEvent_BranchStarted)(nil),
+		(*HistoryEvent_BranchEnded)(nil),
+		(*HistoryEvent_BranchesCancelled)(nil),
+		(*HistoryEvent_StateLeaving)(nil),
+		(*HistoryEvent_EventConsumed)(nil),
+		(*HistoryEvent_ChildRequested)(nil),
+		(*HistoryEvent_ChildStarted)(nil),
+		(*HistoryEvent_ChildCancelled)(nil),
+		(*HistoryEvent_ChildEnded)(nil),
+		(*HistoryEvent_RunPaused)(nil),
+		(*HistoryEvent_RunResumed)(nil),
+		(*HistoryEvent_RunEdited)(nil),
+		(*HistoryEvent_RunForked)(nil),
+		(*HistoryEvent_RunMigrated)(nil),
+		(*HistoryEvent_UndoCeded)(nil),
+		(*HistoryEvent_UndoTakenOver)(nil),
+		(*HistoryEvent_DecisionVoted)(nil),
+		(*HistoryEvent_UsageReported)(nil),
+		(*HistoryEvent_UndoGroupOpened)(nil),
+		(*HistoryEvent_DispositionRecorded)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3643,7 +6092,7 @@ func file_signalbox_workflow_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_history_proto_rawDesc), len(file_signalbox_workflow_v1_history_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

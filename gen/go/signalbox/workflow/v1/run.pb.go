@@ -79,6 +79,124 @@ func (RunStatus) EnumDescriptor() ([]byte, []int) {
 	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{0}
 }
 
+// BranchStatus is how a branch or an item ended.
+type BranchStatus int32
+
+const (
+	// Never stored.
+	BranchStatus_BRANCH_STATUS_UNSPECIFIED BranchStatus = 0
+	// All of its steps have their results.
+	BranchStatus_BRANCH_STATUS_SUCCEEDED BranchStatus = 1
+	// A step of it failed and nothing answered the error.
+	BranchStatus_BRANCH_STATUS_FAILED BranchStatus = 2
+	// It was not needed any more, and ended early or never began.
+	BranchStatus_BRANCH_STATUS_CANCELLED BranchStatus = 3
+)
+
+// Enum value maps for BranchStatus.
+var (
+	BranchStatus_name = map[int32]string{
+		0: "BRANCH_STATUS_UNSPECIFIED",
+		1: "BRANCH_STATUS_SUCCEEDED",
+		2: "BRANCH_STATUS_FAILED",
+		3: "BRANCH_STATUS_CANCELLED",
+	}
+	BranchStatus_value = map[string]int32{
+		"BRANCH_STATUS_UNSPECIFIED": 0,
+		"BRANCH_STATUS_SUCCEEDED":   1,
+		"BRANCH_STATUS_FAILED":      2,
+		"BRANCH_STATUS_CANCELLED":   3,
+	}
+)
+
+func (x BranchStatus) Enum() *BranchStatus {
+	p := new(BranchStatus)
+	*p = x
+	return p
+}
+
+func (x BranchStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BranchStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_workflow_v1_run_proto_enumTypes[1].Descriptor()
+}
+
+func (BranchStatus) Type() protoreflect.EnumType {
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[1]
+}
+
+func (x BranchStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BranchStatus.Descriptor instead.
+func (BranchStatus) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
+// ChildStatus is how far a sub-workflow has come, as its parent knows it.
+type ChildStatus int32
+
+const (
+	// Never stored.
+	ChildStatus_CHILD_STATUS_UNSPECIFIED ChildStatus = 0
+	// It is asked to start.
+	ChildStatus_CHILD_STATUS_STARTING ChildStatus = 1
+	// It has started.
+	ChildStatus_CHILD_STATUS_RUNNING ChildStatus = 2
+	// It is asked to end early.
+	ChildStatus_CHILD_STATUS_CANCELLING ChildStatus = 3
+	// It had ended and is asked to undo what it completed.
+	ChildStatus_CHILD_STATUS_UNDOING ChildStatus = 4
+)
+
+// Enum value maps for ChildStatus.
+var (
+	ChildStatus_name = map[int32]string{
+		0: "CHILD_STATUS_UNSPECIFIED",
+		1: "CHILD_STATUS_STARTING",
+		2: "CHILD_STATUS_RUNNING",
+		3: "CHILD_STATUS_CANCELLING",
+		4: "CHILD_STATUS_UNDOING",
+	}
+	ChildStatus_value = map[string]int32{
+		"CHILD_STATUS_UNSPECIFIED": 0,
+		"CHILD_STATUS_STARTING":    1,
+		"CHILD_STATUS_RUNNING":     2,
+		"CHILD_STATUS_CANCELLING":  3,
+		"CHILD_STATUS_UNDOING":     4,
+	}
+)
+
+func (x ChildStatus) Enum() *ChildStatus {
+	p := new(ChildStatus)
+	*p = x
+	return p
+}
+
+func (x ChildStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChildStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_workflow_v1_run_proto_enumTypes[2].Descriptor()
+}
+
+func (ChildStatus) Type() protoreflect.EnumType {
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[2]
+}
+
+func (x ChildStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChildStatus.Descriptor instead.
+func (ChildStatus) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+}
+
 // EscalationKind is what a person is asked.
 type EscalationKind int32
 
@@ -124,11 +242,11 @@ func (x EscalationKind) String() string {
 }
 
 func (EscalationKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[1].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[3].Descriptor()
 }
 
 func (EscalationKind) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[1]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[3]
 }
 
 func (x EscalationKind) Number() protoreflect.EnumNumber {
@@ -137,7 +255,7 @@ func (x EscalationKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EscalationKind.Descriptor instead.
 func (EscalationKind) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
 // StepStatus is how a step's last visit ended.
@@ -185,11 +303,11 @@ func (x StepStatus) String() string {
 }
 
 func (StepStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[2].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[4].Descriptor()
 }
 
 func (StepStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[2]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[4]
 }
 
 func (x StepStatus) Number() protoreflect.EnumNumber {
@@ -198,7 +316,7 @@ func (x StepStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StepStatus.Descriptor instead.
 func (StepStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 // ActivityStatus is what an open step waits for.
@@ -227,6 +345,20 @@ const (
 	ActivityStatus_ACTIVITY_STATUS_CLAIMED ActivityStatus = 9
 	// A moment.
 	ActivityStatus_ACTIVITY_STATUS_WAITING_TIME ActivityStatus = 10
+	// Its branches or items.
+	ActivityStatus_ACTIVITY_STATUS_BRANCHING ActivityStatus = 11
+	// The outputs of its items, to be put together.
+	ActivityStatus_ACTIVITY_STATUS_GATHERING ActivityStatus = 12
+	// An event or a signal.
+	ActivityStatus_ACTIVITY_STATUS_WAITING_EVENT ActivityStatus = 13
+	// A sub-workflow.
+	ActivityStatus_ACTIVITY_STATUS_WAITING_CHILD ActivityStatus = 14
+	// The end of the run's pause.
+	ActivityStatus_ACTIVITY_STATUS_PAUSED ActivityStatus = 15
+	// The cache's answer.
+	ActivityStatus_ACTIVITY_STATUS_WAITING_CACHE ActivityStatus = 16
+	// A lock of its own.
+	ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK ActivityStatus = 17
 )
 
 // Enum value maps for ActivityStatus.
@@ -243,6 +375,13 @@ var (
 		8:  "ACTIVITY_STATUS_OFFERED",
 		9:  "ACTIVITY_STATUS_CLAIMED",
 		10: "ACTIVITY_STATUS_WAITING_TIME",
+		11: "ACTIVITY_STATUS_BRANCHING",
+		12: "ACTIVITY_STATUS_GATHERING",
+		13: "ACTIVITY_STATUS_WAITING_EVENT",
+		14: "ACTIVITY_STATUS_WAITING_CHILD",
+		15: "ACTIVITY_STATUS_PAUSED",
+		16: "ACTIVITY_STATUS_WAITING_CACHE",
+		17: "ACTIVITY_STATUS_WAITING_LOCK",
 	}
 	ActivityStatus_value = map[string]int32{
 		"ACTIVITY_STATUS_UNSPECIFIED":   0,
@@ -256,6 +395,13 @@ var (
 		"ACTIVITY_STATUS_OFFERED":       8,
 		"ACTIVITY_STATUS_CLAIMED":       9,
 		"ACTIVITY_STATUS_WAITING_TIME":  10,
+		"ACTIVITY_STATUS_BRANCHING":     11,
+		"ACTIVITY_STATUS_GATHERING":     12,
+		"ACTIVITY_STATUS_WAITING_EVENT": 13,
+		"ACTIVITY_STATUS_WAITING_CHILD": 14,
+		"ACTIVITY_STATUS_PAUSED":        15,
+		"ACTIVITY_STATUS_WAITING_CACHE": 16,
+		"ACTIVITY_STATUS_WAITING_LOCK":  17,
 	}
 )
 
@@ -270,11 +416,11 @@ func (x ActivityStatus) String() string {
 }
 
 func (ActivityStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[3].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[5].Descriptor()
 }
 
 func (ActivityStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[3]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[5]
 }
 
 func (x ActivityStatus) Number() protoreflect.EnumNumber {
@@ -283,7 +429,7 @@ func (x ActivityStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ActivityStatus.Descriptor instead.
 func (ActivityStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 // OperationPurpose is what an operation is for.
@@ -331,11 +477,11 @@ func (x OperationPurpose) String() string {
 }
 
 func (OperationPurpose) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[4].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[6].Descriptor()
 }
 
 func (OperationPurpose) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[4]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[6]
 }
 
 func (x OperationPurpose) Number() protoreflect.EnumNumber {
@@ -344,7 +490,7 @@ func (x OperationPurpose) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperationPurpose.Descriptor instead.
 func (OperationPurpose) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 // LockStatus is how far an acquisition has come.
@@ -388,11 +534,11 @@ func (x LockStatus) String() string {
 }
 
 func (LockStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[5].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[7].Descriptor()
 }
 
 func (LockStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[5]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[7]
 }
 
 func (x LockStatus) Number() protoreflect.EnumNumber {
@@ -401,7 +547,7 @@ func (x LockStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockStatus.Descriptor instead.
 func (LockStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 // OperationStatus is the state of an operation in the effect ledger.
@@ -465,11 +611,11 @@ func (x OperationStatus) String() string {
 }
 
 func (OperationStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_workflow_v1_run_proto_enumTypes[6].Descriptor()
+	return file_signalbox_workflow_v1_run_proto_enumTypes[8].Descriptor()
 }
 
 func (OperationStatus) Type() protoreflect.EnumType {
-	return &file_signalbox_workflow_v1_run_proto_enumTypes[6]
+	return &file_signalbox_workflow_v1_run_proto_enumTypes[8]
 }
 
 func (x OperationStatus) Number() protoreflect.EnumNumber {
@@ -478,7 +624,7 @@ func (x OperationStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperationStatus.Descriptor instead.
 func (OperationStatus) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 // Run is the head of one execution: its position and counters. It is what folding the run's history yields, byte for byte, and stays
@@ -544,7 +690,31 @@ type Run struct {
 	// Client identities of the last signals, newest last, at most 64; they make a repeated signal harmless.
 	RecentSignals []string `protobuf:"bytes,29,rep,name=recent_signals,json=recentSignals,proto3" json:"recent_signals,omitempty"`
 	// Sequence of the event that ended the run, which holds its result. 0 while it has not ended.
-	EndSequence   uint64 `protobuf:"varint,30,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
+	EndSequence uint64 `protobuf:"varint,30,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
+	// Open branches of parallel steps and open items of maps, by their path.
+	Frames map[string]*Frame `protobuf:"bytes,31,rep,name=frames,proto3" json:"frames,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Set while the run begins nothing new because it is paused.
+	Pause *Pause `protobuf:"bytes,32,opt,name=pause,proto3" json:"pause,omitempty"`
+	// Sequence of the event that holds the run's input, when it has been edited. 0: the first event.
+	InputSequence uint64 `protobuf:"varint,33,opt,name=input_sequence,json=inputSequence,proto3" json:"input_sequence,omitempty"`
+	// Sub-workflows that were asked for and whose start or end this run has not taken yet, in order of asking.
+	Children []*ChildRun `protobuf:"bytes,34,rep,name=children,proto3" json:"children,omitempty"`
+	// The run that this one is a sub-workflow of. Unset: none.
+	Parent *ParentRun `protobuf:"bytes,35,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Signals that no step has consumed yet, oldest first; at most 256.
+	PendingSignals []*PendingSignal `protobuf:"bytes,36,rep,name=pending_signals,json=pendingSignals,proto3" json:"pending_signals,omitempty"`
+	// Positions of the consumed events of the namespace's log, ascending, at most 128. Events up to event_floor count as consumed too.
+	ConsumedEvents []uint64 `protobuf:"varint,37,rep,packed,name=consumed_events,json=consumedEvents,proto3" json:"consumed_events,omitempty"`
+	// Events up to this position are delivered no more: more than 128 later ones were consumed. 0: none.
+	EventFloor uint64 `protobuf:"varint,38,opt,name=event_floor,json=eventFloor,proto3" json:"event_floor,omitempty"`
+	// Why the state is to be left, once what is under way in it is settled. Unset: it is not.
+	Leaving *Leaving `protobuf:"bytes,39,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// The run and the checkpoint that this one was forked from. Unset: it was started.
+	ForkedFrom *ForkOrigin `protobuf:"bytes,40,opt,name=forked_from,json=forkedFrom,proto3" json:"forked_from,omitempty"`
+	// The fork that took over the undo of this run's earlier steps. Unset: none did.
+	Ceded *CededUndo `protobuf:"bytes,41,opt,name=ceded,proto3" json:"ceded,omitempty"`
+	// Undo that this fork still has to take over from its source. Unset: none, or done.
+	ToCede        *CededUndo `protobuf:"bytes,42,opt,name=to_cede,json=toCede,proto3" json:"to_cede,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,6 +959,1120 @@ func (x *Run) GetEndSequence() uint64 {
 	return 0
 }
 
+func (x *Run) GetFrames() map[string]*Frame {
+	if x != nil {
+		return x.Frames
+	}
+	return nil
+}
+
+func (x *Run) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
+func (x *Run) GetInputSequence() uint64 {
+	if x != nil {
+		return x.InputSequence
+	}
+	return 0
+}
+
+func (x *Run) GetChildren() []*ChildRun {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
+func (x *Run) GetParent() *ParentRun {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *Run) GetPendingSignals() []*PendingSignal {
+	if x != nil {
+		return x.PendingSignals
+	}
+	return nil
+}
+
+func (x *Run) GetConsumedEvents() []uint64 {
+	if x != nil {
+		return x.ConsumedEvents
+	}
+	return nil
+}
+
+func (x *Run) GetEventFloor() uint64 {
+	if x != nil {
+		return x.EventFloor
+	}
+	return 0
+}
+
+func (x *Run) GetLeaving() *Leaving {
+	if x != nil {
+		return x.Leaving
+	}
+	return nil
+}
+
+func (x *Run) GetForkedFrom() *ForkOrigin {
+	if x != nil {
+		return x.ForkedFrom
+	}
+	return nil
+}
+
+func (x *Run) GetCeded() *CededUndo {
+	if x != nil {
+		return x.Ceded
+	}
+	return nil
+}
+
+func (x *Run) GetToCede() *CededUndo {
+	if x != nil {
+		return x.ToCede
+	}
+	return nil
+}
+
+// Frame is an open branch of a parallel step, or an open item of a map.
+type Frame struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Path of the parallel or map step that it belongs to.
+	ParentPath string `protobuf:"bytes,1,opt,name=parent_path,json=parentPath,proto3" json:"parent_path,omitempty"`
+	// Name of the branch. Empty: an item.
+	Branch string `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	// Index of the item, counted from 0; a branch's place among the branches by name.
+	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	// The last result of each step of an item, by step id. A branch's are with those of the run, or of the item around it.
+	Steps map[string]*StepRecord `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What can be undone of it, by rollback scope.
+	Undo map[string]*UndoStack `protobuf:"bytes,5,rep,name=undo,proto3" json:"undo,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether it begins nothing new, and ends once what is under way is settled.
+	Cancelling bool `protobuf:"varint,6,opt,name=cancelling,proto3" json:"cancelling,omitempty"`
+	// Why it is cancelled or has failed. Unset: neither.
+	Problem *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Sequence of the event that holds its item. 0: a branch.
+	ItemsSequence uint64 `protobuf:"varint,8,opt,name=items_sequence,json=itemsSequence,proto3" json:"items_sequence,omitempty"`
+	// The undo of what a cancelled branch completed, while the run goes on. Unset: none is under way.
+	Compensation  *CompensationProgress `protobuf:"bytes,9,opt,name=compensation,proto3" json:"compensation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Frame) Reset() {
+	*x = Frame{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Frame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Frame) ProtoMessage() {}
+
+func (x *Frame) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Frame.ProtoReflect.Descriptor instead.
+func (*Frame) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Frame) GetParentPath() string {
+	if x != nil {
+		return x.ParentPath
+	}
+	return ""
+}
+
+func (x *Frame) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *Frame) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Frame) GetSteps() map[string]*StepRecord {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Frame) GetUndo() map[string]*UndoStack {
+	if x != nil {
+		return x.Undo
+	}
+	return nil
+}
+
+func (x *Frame) GetCancelling() bool {
+	if x != nil {
+		return x.Cancelling
+	}
+	return false
+}
+
+func (x *Frame) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *Frame) GetItemsSequence() uint64 {
+	if x != nil {
+		return x.ItemsSequence
+	}
+	return 0
+}
+
+func (x *Frame) GetCompensation() *CompensationProgress {
+	if x != nil {
+		return x.Compensation
+	}
+	return nil
+}
+
+// CompositeProgress is how far a parallel or map step has come.
+type CompositeProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Branches or items in all.
+	Total uint32 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	// How many of them have begun.
+	Started uint32 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	// How many have succeeded.
+	Succeeded uint32 `protobuf:"varint,3,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	// How many have failed.
+	Failed uint32 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	// How many were cancelled.
+	Cancelled uint32 `protobuf:"varint,5,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Sequence of the event that began it.
+	StartSequence uint64 `protobuf:"varint,6,opt,name=start_sequence,json=startSequence,proto3" json:"start_sequence,omitempty"`
+	// Which visit of the step this is, in generations: it tells the operations of its items apart from those of earlier visits.
+	Generation uint32 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
+	// How each branch of a parallel step ended, by name. Empty for a map.
+	Results map[string]*BranchResult `protobuf:"bytes,8,rep,name=results,proto3" json:"results,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The first failure that counts. Unset: none.
+	Problem *Problem `protobuf:"bytes,9,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Whether the join is decided, so that nothing new begins.
+	Decided bool `protobuf:"varint,10,opt,name=decided,proto3" json:"decided,omitempty"`
+	// Whether it was decided as a success.
+	Joined bool `protobuf:"varint,11,opt,name=joined,proto3" json:"joined,omitempty"`
+	// SHA-256 of the items of a map. Empty for a parallel step.
+	ItemsDigest   []byte `protobuf:"bytes,12,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompositeProgress) Reset() {
+	*x = CompositeProgress{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompositeProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompositeProgress) ProtoMessage() {}
+
+func (x *CompositeProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompositeProgress.ProtoReflect.Descriptor instead.
+func (*CompositeProgress) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CompositeProgress) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetStarted() uint32 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetSucceeded() uint32 {
+	if x != nil {
+		return x.Succeeded
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetCancelled() uint32 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetStartSequence() uint64 {
+	if x != nil {
+		return x.StartSequence
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *CompositeProgress) GetResults() map[string]*BranchResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *CompositeProgress) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *CompositeProgress) GetDecided() bool {
+	if x != nil {
+		return x.Decided
+	}
+	return false
+}
+
+func (x *CompositeProgress) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+func (x *CompositeProgress) GetItemsDigest() []byte {
+	if x != nil {
+		return x.ItemsDigest
+	}
+	return nil
+}
+
+// BranchResult is how a branch ended.
+type BranchResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How.
+	Status BranchStatus `protobuf:"varint,1,opt,name=status,proto3,enum=signalbox.workflow.v1.BranchStatus" json:"status,omitempty"`
+	// The error of one that failed. Unset: none.
+	Problem       *Problem `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchResult) Reset() {
+	*x = BranchResult{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchResult) ProtoMessage() {}
+
+func (x *BranchResult) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchResult.ProtoReflect.Descriptor instead.
+func (*BranchResult) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BranchResult) GetStatus() BranchStatus {
+	if x != nil {
+		return x.Status
+	}
+	return BranchStatus_BRANCH_STATUS_UNSPECIFIED
+}
+
+func (x *BranchResult) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+// Pause is why a run begins nothing new.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, in the words of whoever asked.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who asked.
+	PausedBy string `protobuf:"bytes,2,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	// When.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Pause) GetPausedBy() string {
+	if x != nil {
+		return x.PausedBy
+	}
+	return ""
+}
+
+func (x *Pause) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+// ChildRun is a sub-workflow that its parent has asked for.
+type ChildRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of its run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Workflow.
+	Workflow string `protobuf:"bytes,2,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Version of its definition.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Digest of its definition's closure, pinned with the parent's.
+	DefinitionDigest string `protobuf:"bytes,4,opt,name=definition_digest,json=definitionDigest,proto3" json:"definition_digest,omitempty"`
+	// Step of the parent that asked.
+	StepPath string `protobuf:"bytes,5,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Sequence of the parent's event that holds the input.
+	InputSequence uint64 `protobuf:"varint,6,opt,name=input_sequence,json=inputSequence,proto3" json:"input_sequence,omitempty"`
+	// Whether the parent only waits for its start.
+	Detached bool `protobuf:"varint,7,opt,name=detached,proto3" json:"detached,omitempty"`
+	// How far it has come.
+	Status ChildStatus `protobuf:"varint,8,opt,name=status,proto3,enum=signalbox.workflow.v1.ChildStatus" json:"status,omitempty"`
+	// Why it is asked to end early. Empty: it is not.
+	CancelReason  string `protobuf:"bytes,9,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildRun) Reset() {
+	*x = ChildRun{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildRun) ProtoMessage() {}
+
+func (x *ChildRun) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildRun.ProtoReflect.Descriptor instead.
+func (*ChildRun) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChildRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ChildRun) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *ChildRun) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ChildRun) GetDefinitionDigest() string {
+	if x != nil {
+		return x.DefinitionDigest
+	}
+	return ""
+}
+
+func (x *ChildRun) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *ChildRun) GetInputSequence() uint64 {
+	if x != nil {
+		return x.InputSequence
+	}
+	return 0
+}
+
+func (x *ChildRun) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
+func (x *ChildRun) GetStatus() ChildStatus {
+	if x != nil {
+		return x.Status
+	}
+	return ChildStatus_CHILD_STATUS_UNSPECIFIED
+}
+
+func (x *ChildRun) GetCancelReason() string {
+	if x != nil {
+		return x.CancelReason
+	}
+	return ""
+}
+
+// ParentRun names the run that a sub-workflow belongs to.
+type ParentRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of the parent's run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Step of the parent.
+	StepPath string `protobuf:"bytes,2,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Root of the tree of runs; retention keeps the tree until it has ended.
+	RootRunId string `protobuf:"bytes,3,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
+	// Whether the parent does not wait for it.
+	Detached      bool `protobuf:"varint,4,opt,name=detached,proto3" json:"detached,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParentRun) Reset() {
+	*x = ParentRun{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParentRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParentRun) ProtoMessage() {}
+
+func (x *ParentRun) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParentRun.ProtoReflect.Descriptor instead.
+func (*ParentRun) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ParentRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ParentRun) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *ParentRun) GetRootRunId() string {
+	if x != nil {
+		return x.RootRunId
+	}
+	return ""
+}
+
+func (x *ParentRun) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
+// PendingSignal is a signal that no step has consumed.
+type PendingSignal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the signal.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Sequence of the event that holds it.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingSignal) Reset() {
+	*x = PendingSignal{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingSignal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingSignal) ProtoMessage() {}
+
+func (x *PendingSignal) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingSignal.ProtoReflect.Descriptor instead.
+func (*PendingSignal) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PendingSignal) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PendingSignal) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Leaving is a state that is being left because of an error, while operations in it are still under way.
+type Leaving struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The error.
+	Problem *Problem `protobuf:"bytes,1,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Handler that was chosen, by its path. Empty: none; the run fails.
+	Handler string `protobuf:"bytes,2,opt,name=handler,proto3" json:"handler,omitempty"`
+	// Step whose error it is, as its path. Empty: the state itself.
+	StepPath string `protobuf:"bytes,3,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Step id of that step. Empty: the state itself.
+	StepId string `protobuf:"bytes,4,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// When it began.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leaving) Reset() {
+	*x = Leaving{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leaving) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leaving) ProtoMessage() {}
+
+func (x *Leaving) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
+func (*Leaving) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Leaving) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *Leaving) GetHandler() string {
+	if x != nil {
+		return x.Handler
+	}
+	return ""
+}
+
+func (x *Leaving) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *Leaving) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *Leaving) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// ForkOrigin is where a forked run comes from.
+type ForkOrigin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Sequence of the checkpoint: the fork's history is the source's up to it.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkOrigin) Reset() {
+	*x = ForkOrigin{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkOrigin) ProtoMessage() {}
+
+func (x *ForkOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkOrigin.ProtoReflect.Descriptor instead.
+func (*ForkOrigin) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ForkOrigin) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ForkOrigin) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// CededUndo is the undo of earlier steps that a fork takes over from its source.
+type CededUndo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The other run: in the source the fork, in the fork the source.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Steps completed up to this sequence are the fork's to undo.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Whether the source undoes what it did after that sequence; else it is kept.
+	UndoLater     bool `protobuf:"varint,3,opt,name=undo_later,json=undoLater,proto3" json:"undo_later,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CededUndo) Reset() {
+	*x = CededUndo{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CededUndo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CededUndo) ProtoMessage() {}
+
+func (x *CededUndo) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CededUndo.ProtoReflect.Descriptor instead.
+func (*CededUndo) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CededUndo) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *CededUndo) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *CededUndo) GetUndoLater() bool {
+	if x != nil {
+		return x.UndoLater
+	}
+	return false
+}
+
+// EventWait is a subscription of a step.
+type EventWait struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The filters with their correlation resolved, in the order of the definition.
+	Filters []*EventSubscription `protobuf:"bytes,1,rep,name=filters,proto3" json:"filters,omitempty"`
+	// Whether each of them has to be matched; else one is enough.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// Sequence of the event that began the wait; the log is read from there, or from the run's start.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Whether an event that came between the run's start and the wait is taken.
+	FromRunStart bool `protobuf:"varint,4,opt,name=from_run_start,json=fromRunStart,proto3" json:"from_run_start,omitempty"`
+	// Sequences of the events that hold what matched so far, by the filter's place; 0: not matched yet.
+	Matched       []uint64 `protobuf:"varint,5,rep,packed,name=matched,proto3" json:"matched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventWait) Reset() {
+	*x = EventWait{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventWait) ProtoMessage() {}
+
+func (x *EventWait) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventWait.ProtoReflect.Descriptor instead.
+func (*EventWait) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EventWait) GetFilters() []*EventSubscription {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *EventWait) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *EventWait) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EventWait) GetFromRunStart() bool {
+	if x != nil {
+		return x.FromRunStart
+	}
+	return false
+}
+
+func (x *EventWait) GetMatched() []uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
+// EventSubscription is a filter with its values resolved.
+type EventSubscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Type of the event; "signal.<name>" is a signal to this run.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Source of the event. Empty: any.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Field of the event, dots between its parts -> the JSON that it must equal.
+	Correlate     map[string][]byte `protobuf:"bytes,3,rep,name=correlate,proto3" json:"correlate,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventSubscription) Reset() {
+	*x = EventSubscription{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventSubscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventSubscription) ProtoMessage() {}
+
+func (x *EventSubscription) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventSubscription.ProtoReflect.Descriptor instead.
+func (*EventSubscription) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EventSubscription) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *EventSubscription) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *EventSubscription) GetCorrelate() map[string][]byte {
+	if x != nil {
+		return x.Correlate
+	}
+	return nil
+}
+
+// Vote is one person's answer where several must agree.
+type Vote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who.
+	DecidedBy string `protobuf:"bytes,1,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
+	// What they decided.
+	Decision      string `protobuf:"bytes,2,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vote) Reset() {
+	*x = Vote{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vote) ProtoMessage() {}
+
+func (x *Vote) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vote.ProtoReflect.Descriptor instead.
+func (*Vote) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Vote) GetDecidedBy() string {
+	if x != nil {
+		return x.DecidedBy
+	}
+	return ""
+}
+
+func (x *Vote) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
 // PendingDecision is an open escalation.
 type PendingDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -805,14 +2089,16 @@ type PendingDecision struct {
 	// When it is due. Unset: never.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// When it was asked.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Answers so far, where several people must agree.
+	Votes         []*Vote `protobuf:"bytes,8,rep,name=votes,proto3" json:"votes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PendingDecision) Reset() {
 	*x = PendingDecision{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +2110,7 @@ func (x *PendingDecision) String() string {
 func (*PendingDecision) ProtoMessage() {}
 
 func (x *PendingDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[1]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +2123,7 @@ func (x *PendingDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingDecision.ProtoReflect.Descriptor instead.
 func (*PendingDecision) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PendingDecision) GetEscalationId() string {
@@ -889,6 +2175,13 @@ func (x *PendingDecision) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PendingDecision) GetVotes() []*Vote {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
 // RunCounters counts over the whole life of a run.
 type RunCounters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -918,7 +2211,7 @@ type RunCounters struct {
 
 func (x *RunCounters) Reset() {
 	*x = RunCounters{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +2223,7 @@ func (x *RunCounters) String() string {
 func (*RunCounters) ProtoMessage() {}
 
 func (x *RunCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[2]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +2236,7 @@ func (x *RunCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCounters.ProtoReflect.Descriptor instead.
 func (*RunCounters) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RunCounters) GetOperations() uint64 {
@@ -1043,7 +2336,7 @@ type StepRecord struct {
 
 func (x *StepRecord) Reset() {
 	*x = StepRecord{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +2348,7 @@ func (x *StepRecord) String() string {
 func (*StepRecord) ProtoMessage() {}
 
 func (x *StepRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[3]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +2361,7 @@ func (x *StepRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepRecord.ProtoReflect.Descriptor instead.
 func (*StepRecord) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepRecord) GetStatus() StepStatus {
@@ -1157,14 +2450,24 @@ type ActiveStep struct {
 	// Handler whose fallback step runs in place of the step, by its path. Empty: the step itself runs.
 	Fallback string `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	// Generation of the newest operation or task of this visit. 0: there was none.
-	Generation    uint32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
+	// How far its branches or items have come. Unset: it has none.
+	Composite *CompositeProgress `protobuf:"bytes,15,opt,name=composite,proto3" json:"composite,omitempty"`
+	// What event it waits for. Unset: none.
+	EventWait *EventWait `protobuf:"bytes,16,opt,name=event_wait,json=eventWait,proto3" json:"event_wait,omitempty"`
+	// Identity of the sub-workflow's run that it waits for. Empty: none.
+	ChildRunId string `protobuf:"bytes,17,opt,name=child_run_id,json=childRunId,proto3" json:"child_run_id,omitempty"`
+	// Cancelled branch whose undo this is, by its path. Empty: it is part of the run's own undo, or none.
+	UndoOwner string `protobuf:"bytes,18,opt,name=undo_owner,json=undoOwner,proto3" json:"undo_owner,omitempty"`
+	// Key that the cache was asked for. Empty: it was not.
+	CacheKey      string `protobuf:"bytes,19,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +2479,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[4]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +2492,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActiveStep) GetPath() string {
@@ -1290,6 +2593,41 @@ func (x *ActiveStep) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *ActiveStep) GetComposite() *CompositeProgress {
+	if x != nil {
+		return x.Composite
+	}
+	return nil
+}
+
+func (x *ActiveStep) GetEventWait() *EventWait {
+	if x != nil {
+		return x.EventWait
+	}
+	return nil
+}
+
+func (x *ActiveStep) GetChildRunId() string {
+	if x != nil {
+		return x.ChildRunId
+	}
+	return ""
+}
+
+func (x *ActiveStep) GetUndoOwner() string {
+	if x != nil {
+		return x.UndoOwner
+	}
+	return ""
+}
+
+func (x *ActiveStep) GetCacheKey() string {
+	if x != nil {
+		return x.CacheKey
+	}
+	return ""
+}
+
 // OpenOperation is an operation whose attempt may be on its way.
 type OpenOperation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1355,7 +2693,7 @@ type OpenOperation struct {
 
 func (x *OpenOperation) Reset() {
 	*x = OpenOperation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +2705,7 @@ func (x *OpenOperation) String() string {
 func (*OpenOperation) ProtoMessage() {}
 
 func (x *OpenOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[5]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +2718,7 @@ func (x *OpenOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenOperation.ProtoReflect.Descriptor instead.
 func (*OpenOperation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OpenOperation) GetId() string {
@@ -1600,19 +2938,21 @@ type TaskProgress struct {
 	OpenCalls []*OpenOperation `protobuf:"bytes,8,rep,name=open_calls,json=openCalls,proto3" json:"open_calls,omitempty"`
 	// Sequence of the event that offered the task, which holds goal and arguments.
 	OfferSequence uint64 `protobuf:"varint,9,opt,name=offer_sequence,json=offerSequence,proto3" json:"offer_sequence,omitempty"`
-	// Turns reported by the agent.
+	// Turns reported by the agent, over all claims.
 	Turns uint32 `protobuf:"varint,10,opt,name=turns,proto3" json:"turns,omitempty"`
-	// Tokens reported by the agent.
+	// Tokens reported by the agent, over all claims.
 	Tokens uint64 `protobuf:"varint,11,opt,name=tokens,proto3" json:"tokens,omitempty"`
 	// Generation of the step when the task was offered.
-	Generation    uint32 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint32 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Cost reported by the agent, over all claims, in US dollars.
+	CostUsd       float64 `protobuf:"fixed64,13,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +2964,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[6]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +2977,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TaskProgress) GetId() string {
@@ -1724,6 +3064,13 @@ func (x *TaskProgress) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *TaskProgress) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
 // LockHold is one acquisition of a lock by the run.
 type LockHold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1739,17 +3086,23 @@ type LockHold struct {
 	Token string `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`
 	// When it is over its time: waiting or holding. Unset: never.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	// State that holds it.
+	// State that holds it; of a step's own lock, the state that the step is in.
 	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
 	// When it was asked for.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	// Step that holds it, as its path. Empty: the state does.
+	StepPath string `protobuf:"bytes,9,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
+	// Whether others may hold it too.
+	Shared bool `protobuf:"varint,10,opt,name=shared,proto3" json:"shared,omitempty"`
+	// How many may hold it at once. 0: one.
+	Permits       uint32 `protobuf:"varint,11,opt,name=permits,proto3" json:"permits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LockHold) Reset() {
 	*x = LockHold{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +3114,7 @@ func (x *LockHold) String() string {
 func (*LockHold) ProtoMessage() {}
 
 func (x *LockHold) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[7]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +3127,7 @@ func (x *LockHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockHold.ProtoReflect.Descriptor instead.
 func (*LockHold) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LockHold) GetAcquisitionId() string {
@@ -1833,21 +3186,44 @@ func (x *LockHold) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *LockHold) GetStepPath() string {
+	if x != nil {
+		return x.StepPath
+	}
+	return ""
+}
+
+func (x *LockHold) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *LockHold) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
 // UndoStack is the list of what a rollback scope can undo, kept in the history as a chain: each compensation record names the one
 // before it.
 type UndoStack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sequence of the newest compensation record. 0: none.
 	Top uint64 `protobuf:"varint,1,opt,name=top,proto3" json:"top,omitempty"`
-	// How many there are.
-	Count         uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// How many there are, those in groups included.
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Newest records of further chains, after a group of them was opened; each below top.
+	MoreTops      []uint64 `protobuf:"varint,3,rep,packed,name=more_tops,json=moreTops,proto3" json:"more_tops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UndoStack) Reset() {
 	*x = UndoStack{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +3235,7 @@ func (x *UndoStack) String() string {
 func (*UndoStack) ProtoMessage() {}
 
 func (x *UndoStack) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[8]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +3248,7 @@ func (x *UndoStack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoStack.ProtoReflect.Descriptor instead.
 func (*UndoStack) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UndoStack) GetTop() uint64 {
@@ -1889,6 +3265,13 @@ func (x *UndoStack) GetCount() uint32 {
 	return 0
 }
 
+func (x *UndoStack) GetMoreTops() []uint64 {
+	if x != nil {
+		return x.MoreTops
+	}
+	return nil
+}
+
 // CompensationProgress is an undo under way.
 type CompensationProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1903,14 +3286,16 @@ type CompensationProgress struct {
 	// When it began.
 	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	// Whether a person has to decide before it goes on.
-	Stopped       bool `protobuf:"varint,6,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Stopped bool `protobuf:"varint,6,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// Only what was completed after this sequence is undone. 0: all.
+	AfterSequence uint64 `protobuf:"varint,7,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompensationProgress) Reset() {
 	*x = CompensationProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +3307,7 @@ func (x *CompensationProgress) String() string {
 func (*CompensationProgress) ProtoMessage() {}
 
 func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[9]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +3320,7 @@ func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationProgress.ProtoReflect.Descriptor instead.
 func (*CompensationProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CompensationProgress) GetScope() string {
@@ -1980,6 +3365,13 @@ func (x *CompensationProgress) GetStopped() bool {
 	return false
 }
 
+func (x *CompensationProgress) GetAfterSequence() uint64 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
+}
+
 // CancelRequest is a wish to end the run early.
 type CancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1995,7 +3387,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +3399,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[10]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +3412,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelRequest) GetReason() string {
@@ -2061,7 +3453,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +3465,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[11]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +3478,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Evidence) GetCode() string {
@@ -2164,7 +3556,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +3568,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[12]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +3581,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Operation) GetId() string {
@@ -2329,7 +3721,7 @@ var File_signalbox_workflow_v1_run_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xdc\r\n" +
+	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xd1\x13\n" +
 	"\x03Run\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -2363,7 +3755,21 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\bevidence\x18\x1b \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12S\n" +
 	"\x11pending_decisions\x18\x1c \x03(\v2&.signalbox.workflow.v1.PendingDecisionR\x10pendingDecisions\x12%\n" +
 	"\x0erecent_signals\x18\x1d \x03(\tR\rrecentSignals\x12!\n" +
-	"\fend_sequence\x18\x1e \x01(\x04R\vendSequence\x1a9\n" +
+	"\fend_sequence\x18\x1e \x01(\x04R\vendSequence\x12>\n" +
+	"\x06frames\x18\x1f \x03(\v2&.signalbox.workflow.v1.Run.FramesEntryR\x06frames\x122\n" +
+	"\x05pause\x18  \x01(\v2\x1c.signalbox.workflow.v1.PauseR\x05pause\x12%\n" +
+	"\x0einput_sequence\x18! \x01(\x04R\rinputSequence\x12;\n" +
+	"\bchildren\x18\" \x03(\v2\x1f.signalbox.workflow.v1.ChildRunR\bchildren\x128\n" +
+	"\x06parent\x18# \x01(\v2 .signalbox.workflow.v1.ParentRunR\x06parent\x12M\n" +
+	"\x0fpending_signals\x18$ \x03(\v2$.signalbox.workflow.v1.PendingSignalR\x0ependingSignals\x12'\n" +
+	"\x0fconsumed_events\x18% \x03(\x04R\x0econsumedEvents\x12\x1f\n" +
+	"\vevent_floor\x18& \x01(\x04R\n" +
+	"eventFloor\x128\n" +
+	"\aleaving\x18' \x01(\v2\x1e.signalbox.workflow.v1.LeavingR\aleaving\x12B\n" +
+	"\vforked_from\x18( \x01(\v2!.signalbox.workflow.v1.ForkOriginR\n" +
+	"forkedFrom\x126\n" +
+	"\x05ceded\x18) \x01(\v2 .signalbox.workflow.v1.CededUndoR\x05ceded\x129\n" +
+	"\ato_cede\x18* \x01(\v2 .signalbox.workflow.v1.CededUndoR\x06toCede\x1a9\n" +
 	"\vVisitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a[\n" +
@@ -2373,7 +3779,106 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2!.signalbox.workflow.v1.StepRecordR\x05value:\x028\x01\x1aY\n" +
 	"\tUndoEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\xb6\x02\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\x1aW\n" +
+	"\vFramesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x122\n" +
+	"\x05value\x18\x02 \x01(\v2\x1c.signalbox.workflow.v1.FrameR\x05value:\x028\x01\"\xdb\x04\n" +
+	"\x05Frame\x12\x1f\n" +
+	"\vparent_path\x18\x01 \x01(\tR\n" +
+	"parentPath\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\x12=\n" +
+	"\x05steps\x18\x04 \x03(\v2'.signalbox.workflow.v1.Frame.StepsEntryR\x05steps\x12:\n" +
+	"\x04undo\x18\x05 \x03(\v2&.signalbox.workflow.v1.Frame.UndoEntryR\x04undo\x12\x1e\n" +
+	"\n" +
+	"cancelling\x18\x06 \x01(\bR\n" +
+	"cancelling\x128\n" +
+	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12%\n" +
+	"\x0eitems_sequence\x18\b \x01(\x04R\ritemsSequence\x12O\n" +
+	"\fcompensation\x18\t \x01(\v2+.signalbox.workflow.v1.CompensationProgressR\fcompensation\x1a[\n" +
+	"\n" +
+	"StepsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.signalbox.workflow.v1.StepRecordR\x05value:\x028\x01\x1aY\n" +
+	"\tUndoEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\x9f\x04\n" +
+	"\x11CompositeProgress\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\rR\x05total\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\rR\astarted\x12\x1c\n" +
+	"\tsucceeded\x18\x03 \x01(\rR\tsucceeded\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\x12\x1c\n" +
+	"\tcancelled\x18\x05 \x01(\rR\tcancelled\x12%\n" +
+	"\x0estart_sequence\x18\x06 \x01(\x04R\rstartSequence\x12\x1e\n" +
+	"\n" +
+	"generation\x18\a \x01(\rR\n" +
+	"generation\x12O\n" +
+	"\aresults\x18\b \x03(\v25.signalbox.workflow.v1.CompositeProgress.ResultsEntryR\aresults\x128\n" +
+	"\aproblem\x18\t \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x18\n" +
+	"\adecided\x18\n" +
+	" \x01(\bR\adecided\x12\x16\n" +
+	"\x06joined\x18\v \x01(\bR\x06joined\x12!\n" +
+	"\fitems_digest\x18\f \x01(\fR\vitemsDigest\x1a_\n" +
+	"\fResultsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x129\n" +
+	"\x05value\x18\x02 \x01(\v2#.signalbox.workflow.v1.BranchResultR\x05value:\x028\x01\"\x85\x01\n" +
+	"\fBranchResult\x12;\n" +
+	"\x06status\x18\x01 \x01(\x0e2#.signalbox.workflow.v1.BranchStatusR\x06status\x128\n" +
+	"\aproblem\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"l\n" +
+	"\x05Pause\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1b\n" +
+	"\tpaused_by\x18\x02 \x01(\tR\bpausedBy\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xc5\x02\n" +
+	"\bChildRun\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12+\n" +
+	"\x11definition_digest\x18\x04 \x01(\tR\x10definitionDigest\x12\x1b\n" +
+	"\tstep_path\x18\x05 \x01(\tR\bstepPath\x12%\n" +
+	"\x0einput_sequence\x18\x06 \x01(\x04R\rinputSequence\x12\x1a\n" +
+	"\bdetached\x18\a \x01(\bR\bdetached\x12:\n" +
+	"\x06status\x18\b \x01(\x0e2\".signalbox.workflow.v1.ChildStatusR\x06status\x12#\n" +
+	"\rcancel_reason\x18\t \x01(\tR\fcancelReason\"{\n" +
+	"\tParentRun\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1b\n" +
+	"\tstep_path\x18\x02 \x01(\tR\bstepPath\x12\x1e\n" +
+	"\vroot_run_id\x18\x03 \x01(\tR\trootRunId\x12\x1a\n" +
+	"\bdetached\x18\x04 \x01(\bR\bdetached\"?\n" +
+	"\rPendingSignal\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xc5\x01\n" +
+	"\aLeaving\x128\n" +
+	"\aproblem\x18\x01 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12\x18\n" +
+	"\ahandler\x18\x02 \x01(\tR\ahandler\x12\x1b\n" +
+	"\tstep_path\x18\x03 \x01(\tR\bstepPath\x12\x17\n" +
+	"\astep_id\x18\x04 \x01(\tR\x06stepId\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"?\n" +
+	"\n" +
+	"ForkOrigin\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"]\n" +
+	"\tCededUndo\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1d\n" +
+	"\n" +
+	"undo_later\x18\x03 \x01(\bR\tundoLater\"\xbd\x01\n" +
+	"\tEventWait\x12B\n" +
+	"\afilters\x18\x01 \x03(\v2(.signalbox.workflow.v1.EventSubscriptionR\afilters\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12$\n" +
+	"\x0efrom_run_start\x18\x04 \x01(\bR\ffromRunStart\x12\x18\n" +
+	"\amatched\x18\x05 \x03(\x04R\amatched\"\xd4\x01\n" +
+	"\x11EventSubscription\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12U\n" +
+	"\tcorrelate\x18\x03 \x03(\v27.signalbox.workflow.v1.EventSubscription.CorrelateEntryR\tcorrelate\x1a<\n" +
+	"\x0eCorrelateEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"A\n" +
+	"\x04Vote\x12\x1d\n" +
+	"\n" +
+	"decided_by\x18\x01 \x01(\tR\tdecidedBy\x12\x1a\n" +
+	"\bdecision\x18\x02 \x01(\tR\bdecision\"\xe9\x02\n" +
 	"\x0fPendingDecision\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1a\n" +
@@ -2381,7 +3886,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\tstep_path\x18\x04 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x05 \x01(\tR\voperationId\x125\n" +
 	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
-	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xcf\x02\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
+	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\"\xcf\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
@@ -2409,7 +3915,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12)\n" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
-	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\"\xff\x05\n" +
+	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\"\xe6\a\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -2428,7 +3934,15 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\bfallback\x18\r \x01(\tR\bfallback\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x0e \x01(\rR\n" +
-	"generation\x1aB\n" +
+	"generation\x12F\n" +
+	"\tcomposite\x18\x0f \x01(\v2(.signalbox.workflow.v1.CompositeProgressR\tcomposite\x12?\n" +
+	"\n" +
+	"event_wait\x18\x10 \x01(\v2 .signalbox.workflow.v1.EventWaitR\teventWait\x12 \n" +
+	"\fchild_run_id\x18\x11 \x01(\tR\n" +
+	"childRunId\x12\x1d\n" +
+	"\n" +
+	"undo_owner\x18\x12 \x01(\tR\tundoOwner\x12\x1b\n" +
+	"\tcache_key\x18\x13 \x01(\tR\bcacheKey\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x9b\t\n" +
@@ -2466,7 +3980,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"client_key\x18\x19 \x01(\tR\tclientKey\x12'\n" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
 	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
-	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\xf3\x02\n" +
+	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\x8e\x03\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
@@ -2483,7 +3997,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x06tokens\x18\v \x01(\x04R\x06tokens\x12\x1e\n" +
 	"\n" +
 	"generation\x18\f \x01(\rR\n" +
-	"generation\"\xa8\x02\n" +
+	"generation\x12\x19\n" +
+	"\bcost_usd\x18\r \x01(\x01R\acostUsd\"\xf7\x02\n" +
 	"\bLockHold\x12%\n" +
 	"\x0eacquisition_id\x18\x01 \x01(\tR\racquisitionId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -2492,17 +4007,23 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x05token\x18\x05 \x01(\tR\x05token\x126\n" +
 	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x120\n" +
-	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"3\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
+	"\tstep_path\x18\t \x01(\tR\bstepPath\x12\x16\n" +
+	"\x06shared\x18\n" +
+	" \x01(\bR\x06shared\x12\x18\n" +
+	"\apermits\x18\v \x01(\rR\apermits\"P\n" +
 	"\tUndoStack\x12\x10\n" +
 	"\x03top\x18\x01 \x01(\x04R\x03top\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"\xde\x01\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x1b\n" +
+	"\tmore_tops\x18\x03 \x03(\x04R\bmoreTops\"\x85\x02\n" +
 	"\x14CompensationProgress\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04then\x18\x02 \x01(\tR\x04then\x128\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06failed\x18\x04 \x01(\rR\x06failed\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\astopped\x18\x06 \x01(\bR\astopped\"z\n" +
+	"\astopped\x18\x06 \x01(\bR\astopped\x12%\n" +
+	"\x0eafter_sequence\x18\a \x01(\x04R\rafterSequence\"z\n" +
 	"\rCancelRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12!\n" +
 	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\x12.\n" +
@@ -2540,7 +4061,18 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUN_STATUS_RUNNING\x10\x01\x12\x1b\n" +
 	"\x17RUN_STATUS_COMPENSATING\x10\x02\x12\x14\n" +
-	"\x10RUN_STATUS_ENDED\x10\x03*\xac\x01\n" +
+	"\x10RUN_STATUS_ENDED\x10\x03*\x81\x01\n" +
+	"\fBranchStatus\x12\x1d\n" +
+	"\x19BRANCH_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17BRANCH_STATUS_SUCCEEDED\x10\x01\x12\x18\n" +
+	"\x14BRANCH_STATUS_FAILED\x10\x02\x12\x1b\n" +
+	"\x17BRANCH_STATUS_CANCELLED\x10\x03*\x97\x01\n" +
+	"\vChildStatus\x12\x1c\n" +
+	"\x18CHILD_STATUS_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15CHILD_STATUS_STARTING\x10\x01\x12\x18\n" +
+	"\x14CHILD_STATUS_RUNNING\x10\x02\x12\x1b\n" +
+	"\x17CHILD_STATUS_CANCELLING\x10\x03\x12\x18\n" +
+	"\x14CHILD_STATUS_UNDOING\x10\x04*\xac\x01\n" +
 	"\x0eEscalationKind\x12\x1f\n" +
 	"\x1bESCALATION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ESCALATION_KIND_GATE\x10\x01\x12\x19\n" +
@@ -2553,7 +4085,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x15STEP_STATUS_SUCCEEDED\x10\x01\x12\x17\n" +
 	"\x13STEP_STATUS_SKIPPED\x10\x02\x12\x16\n" +
 	"\x12STEP_STATUS_FAILED\x10\x03\x12\x1b\n" +
-	"\x17STEP_STATUS_COMPENSATED\x10\x04*\xef\x02\n" +
+	"\x17STEP_STATUS_COMPENSATED\x10\x04*\xd4\x04\n" +
 	"\x0eActivityStatus\x12\x1f\n" +
 	"\x1bACTIVITY_STATUS_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cACTIVITY_STATUS_WAITING_SLOT\x10\x01\x12\x1b\n" +
@@ -2566,7 +4098,14 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x17ACTIVITY_STATUS_OFFERED\x10\b\x12\x1b\n" +
 	"\x17ACTIVITY_STATUS_CLAIMED\x10\t\x12 \n" +
 	"\x1cACTIVITY_STATUS_WAITING_TIME\x10\n" +
-	"*\xb4\x01\n" +
+	"\x12\x1d\n" +
+	"\x19ACTIVITY_STATUS_BRANCHING\x10\v\x12\x1d\n" +
+	"\x19ACTIVITY_STATUS_GATHERING\x10\f\x12!\n" +
+	"\x1dACTIVITY_STATUS_WAITING_EVENT\x10\r\x12!\n" +
+	"\x1dACTIVITY_STATUS_WAITING_CHILD\x10\x0e\x12\x1a\n" +
+	"\x16ACTIVITY_STATUS_PAUSED\x10\x0f\x12!\n" +
+	"\x1dACTIVITY_STATUS_WAITING_CACHE\x10\x10\x12 \n" +
+	"\x1cACTIVITY_STATUS_WAITING_LOCK\x10\x11*\xb4\x01\n" +
 	"\x10OperationPurpose\x12!\n" +
 	"\x1dOPERATION_PURPOSE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16OPERATION_PURPOSE_STEP\x10\x01\x12 \n" +
@@ -2603,100 +4142,150 @@ func file_signalbox_workflow_v1_run_proto_rawDescGZIP() []byte {
 	return file_signalbox_workflow_v1_run_proto_rawDescData
 }
 
-var file_signalbox_workflow_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_signalbox_workflow_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_signalbox_workflow_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: signalbox.workflow.v1.RunStatus
-	(EscalationKind)(0),           // 1: signalbox.workflow.v1.EscalationKind
-	(StepStatus)(0),               // 2: signalbox.workflow.v1.StepStatus
-	(ActivityStatus)(0),           // 3: signalbox.workflow.v1.ActivityStatus
-	(OperationPurpose)(0),         // 4: signalbox.workflow.v1.OperationPurpose
-	(LockStatus)(0),               // 5: signalbox.workflow.v1.LockStatus
-	(OperationStatus)(0),          // 6: signalbox.workflow.v1.OperationStatus
-	(*Run)(nil),                   // 7: signalbox.workflow.v1.Run
-	(*PendingDecision)(nil),       // 8: signalbox.workflow.v1.PendingDecision
-	(*RunCounters)(nil),           // 9: signalbox.workflow.v1.RunCounters
-	(*StepRecord)(nil),            // 10: signalbox.workflow.v1.StepRecord
-	(*ActiveStep)(nil),            // 11: signalbox.workflow.v1.ActiveStep
-	(*OpenOperation)(nil),         // 12: signalbox.workflow.v1.OpenOperation
-	(*TaskProgress)(nil),          // 13: signalbox.workflow.v1.TaskProgress
-	(*LockHold)(nil),              // 14: signalbox.workflow.v1.LockHold
-	(*UndoStack)(nil),             // 15: signalbox.workflow.v1.UndoStack
-	(*CompensationProgress)(nil),  // 16: signalbox.workflow.v1.CompensationProgress
-	(*CancelRequest)(nil),         // 17: signalbox.workflow.v1.CancelRequest
-	(*Evidence)(nil),              // 18: signalbox.workflow.v1.Evidence
-	(*Operation)(nil),             // 19: signalbox.workflow.v1.Operation
-	nil,                           // 20: signalbox.workflow.v1.Run.VisitsEntry
-	nil,                           // 21: signalbox.workflow.v1.Run.StepsEntry
-	nil,                           // 22: signalbox.workflow.v1.Run.UndoEntry
-	nil,                           // 23: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	(Phase)(0),                    // 24: signalbox.workflow.v1.Phase
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(Outcome)(0),                  // 26: signalbox.workflow.v1.Outcome
-	(*Problem)(nil),               // 27: signalbox.workflow.v1.Problem
-	(Effect)(0),                   // 28: signalbox.workflow.v1.Effect
+	(BranchStatus)(0),             // 1: signalbox.workflow.v1.BranchStatus
+	(ChildStatus)(0),              // 2: signalbox.workflow.v1.ChildStatus
+	(EscalationKind)(0),           // 3: signalbox.workflow.v1.EscalationKind
+	(StepStatus)(0),               // 4: signalbox.workflow.v1.StepStatus
+	(ActivityStatus)(0),           // 5: signalbox.workflow.v1.ActivityStatus
+	(OperationPurpose)(0),         // 6: signalbox.workflow.v1.OperationPurpose
+	(LockStatus)(0),               // 7: signalbox.workflow.v1.LockStatus
+	(OperationStatus)(0),          // 8: signalbox.workflow.v1.OperationStatus
+	(*Run)(nil),                   // 9: signalbox.workflow.v1.Run
+	(*Frame)(nil),                 // 10: signalbox.workflow.v1.Frame
+	(*CompositeProgress)(nil),     // 11: signalbox.workflow.v1.CompositeProgress
+	(*BranchResult)(nil),          // 12: signalbox.workflow.v1.BranchResult
+	(*Pause)(nil),                 // 13: signalbox.workflow.v1.Pause
+	(*ChildRun)(nil),              // 14: signalbox.workflow.v1.ChildRun
+	(*ParentRun)(nil),             // 15: signalbox.workflow.v1.ParentRun
+	(*PendingSignal)(nil),         // 16: signalbox.workflow.v1.PendingSignal
+	(*Leaving)(nil),               // 17: signalbox.workflow.v1.Leaving
+	(*ForkOrigin)(nil),            // 18: signalbox.workflow.v1.ForkOrigin
+	(*CededUndo)(nil),             // 19: signalbox.workflow.v1.CededUndo
+	(*EventWait)(nil),             // 20: signalbox.workflow.v1.EventWait
+	(*EventSubscription)(nil),     // 21: signalbox.workflow.v1.EventSubscription
+	(*Vote)(nil),                  // 22: signalbox.workflow.v1.Vote
+	(*PendingDecision)(nil),       // 23: signalbox.workflow.v1.PendingDecision
+	(*RunCounters)(nil),           // 24: signalbox.workflow.v1.RunCounters
+	(*StepRecord)(nil),            // 25: signalbox.workflow.v1.StepRecord
+	(*ActiveStep)(nil),            // 26: signalbox.workflow.v1.ActiveStep
+	(*OpenOperation)(nil),         // 27: signalbox.workflow.v1.OpenOperation
+	(*TaskProgress)(nil),          // 28: signalbox.workflow.v1.TaskProgress
+	(*LockHold)(nil),              // 29: signalbox.workflow.v1.LockHold
+	(*UndoStack)(nil),             // 30: signalbox.workflow.v1.UndoStack
+	(*CompensationProgress)(nil),  // 31: signalbox.workflow.v1.CompensationProgress
+	(*CancelRequest)(nil),         // 32: signalbox.workflow.v1.CancelRequest
+	(*Evidence)(nil),              // 33: signalbox.workflow.v1.Evidence
+	(*Operation)(nil),             // 34: signalbox.workflow.v1.Operation
+	nil,                           // 35: signalbox.workflow.v1.Run.VisitsEntry
+	nil,                           // 36: signalbox.workflow.v1.Run.StepsEntry
+	nil,                           // 37: signalbox.workflow.v1.Run.UndoEntry
+	nil,                           // 38: signalbox.workflow.v1.Run.FramesEntry
+	nil,                           // 39: signalbox.workflow.v1.Frame.StepsEntry
+	nil,                           // 40: signalbox.workflow.v1.Frame.UndoEntry
+	nil,                           // 41: signalbox.workflow.v1.CompositeProgress.ResultsEntry
+	nil,                           // 42: signalbox.workflow.v1.EventSubscription.CorrelateEntry
+	nil,                           // 43: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	(Phase)(0),                    // 44: signalbox.workflow.v1.Phase
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(Outcome)(0),                  // 46: signalbox.workflow.v1.Outcome
+	(*Problem)(nil),               // 47: signalbox.workflow.v1.Problem
+	(Effect)(0),                   // 48: signalbox.workflow.v1.Effect
 }
 var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	0,  // 0: signalbox.workflow.v1.Run.status:type_name -> signalbox.workflow.v1.RunStatus
-	24, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
-	25, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	25, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
-	25, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	25, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
-	25, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
-	20, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
-	21, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
-	11, // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
-	14, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
-	22, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
-	16, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
-	17, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
-	26, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
-	27, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
-	9,  // 16: signalbox.workflow.v1.Run.counters:type_name -> signalbox.workflow.v1.RunCounters
-	18, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
-	8,  // 18: signalbox.workflow.v1.Run.pending_decisions:type_name -> signalbox.workflow.v1.PendingDecision
-	1,  // 19: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	25, // 20: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
-	25, // 21: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
-	2,  // 22: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
-	27, // 23: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
-	3,  // 24: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	25, // 25: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
-	25, // 26: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
-	25, // 27: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
-	12, // 28: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	23, // 29: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	27, // 30: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
-	13, // 31: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
-	28, // 32: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	25, // 33: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	25, // 34: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	4,  // 35: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	6,  // 36: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	25, // 37: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	25, // 38: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	12, // 39: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	27, // 40: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	12, // 41: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	5,  // 42: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	25, // 43: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	25, // 44: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	26, // 45: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	25, // 46: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	25, // 47: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	27, // 48: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	4,  // 49: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	28, // 50: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	6,  // 51: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	27, // 52: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	10, // 53: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	15, // 54: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	44, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
+	45, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	45, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
+	45, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	45, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
+	45, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
+	35, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
+	36, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
+	26, // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
+	29, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
+	37, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
+	31, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	32, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
+	46, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
+	47, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
+	24, // 16: signalbox.workflow.v1.Run.counters:type_name -> signalbox.workflow.v1.RunCounters
+	33, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
+	23, // 18: signalbox.workflow.v1.Run.pending_decisions:type_name -> signalbox.workflow.v1.PendingDecision
+	38, // 19: signalbox.workflow.v1.Run.frames:type_name -> signalbox.workflow.v1.Run.FramesEntry
+	13, // 20: signalbox.workflow.v1.Run.pause:type_name -> signalbox.workflow.v1.Pause
+	14, // 21: signalbox.workflow.v1.Run.children:type_name -> signalbox.workflow.v1.ChildRun
+	15, // 22: signalbox.workflow.v1.Run.parent:type_name -> signalbox.workflow.v1.ParentRun
+	16, // 23: signalbox.workflow.v1.Run.pending_signals:type_name -> signalbox.workflow.v1.PendingSignal
+	17, // 24: signalbox.workflow.v1.Run.leaving:type_name -> signalbox.workflow.v1.Leaving
+	18, // 25: signalbox.workflow.v1.Run.forked_from:type_name -> signalbox.workflow.v1.ForkOrigin
+	19, // 26: signalbox.workflow.v1.Run.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	19, // 27: signalbox.workflow.v1.Run.to_cede:type_name -> signalbox.workflow.v1.CededUndo
+	39, // 28: signalbox.workflow.v1.Frame.steps:type_name -> signalbox.workflow.v1.Frame.StepsEntry
+	40, // 29: signalbox.workflow.v1.Frame.undo:type_name -> signalbox.workflow.v1.Frame.UndoEntry
+	47, // 30: signalbox.workflow.v1.Frame.problem:type_name -> signalbox.workflow.v1.Problem
+	31, // 31: signalbox.workflow.v1.Frame.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	41, // 32: signalbox.workflow.v1.CompositeProgress.results:type_name -> signalbox.workflow.v1.CompositeProgress.ResultsEntry
+	47, // 33: signalbox.workflow.v1.CompositeProgress.problem:type_name -> signalbox.workflow.v1.Problem
+	1,  // 34: signalbox.workflow.v1.BranchResult.status:type_name -> signalbox.workflow.v1.BranchStatus
+	47, // 35: signalbox.workflow.v1.BranchResult.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 36: signalbox.workflow.v1.Pause.time:type_name -> google.protobuf.Timestamp
+	2,  // 37: signalbox.workflow.v1.ChildRun.status:type_name -> signalbox.workflow.v1.ChildStatus
+	47, // 38: signalbox.workflow.v1.Leaving.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 39: signalbox.workflow.v1.Leaving.since:type_name -> google.protobuf.Timestamp
+	21, // 40: signalbox.workflow.v1.EventWait.filters:type_name -> signalbox.workflow.v1.EventSubscription
+	42, // 41: signalbox.workflow.v1.EventSubscription.correlate:type_name -> signalbox.workflow.v1.EventSubscription.CorrelateEntry
+	3,  // 42: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	45, // 43: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
+	45, // 44: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
+	22, // 45: signalbox.workflow.v1.PendingDecision.votes:type_name -> signalbox.workflow.v1.Vote
+	4,  // 46: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
+	47, // 47: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
+	5,  // 48: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	45, // 49: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
+	45, // 50: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
+	45, // 51: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 52: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	43, // 53: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	47, // 54: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
+	28, // 55: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
+	11, // 56: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
+	20, // 57: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
+	48, // 58: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	45, // 59: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	45, // 60: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 61: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	8,  // 62: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	45, // 63: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	45, // 64: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 65: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	47, // 66: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	27, // 67: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	7,  // 68: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	45, // 69: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	45, // 70: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	46, // 71: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	45, // 72: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	45, // 73: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	47, // 74: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	6,  // 75: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	48, // 76: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	8,  // 77: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	47, // 78: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	25, // 79: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 80: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	10, // 81: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
+	25, // 82: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 83: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	12, // 84: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
@@ -2711,8 +4300,8 @@ func file_signalbox_workflow_v1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_run_proto_rawDesc), len(file_signalbox_workflow_v1_run_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   17,
+			NumEnums:      9,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
