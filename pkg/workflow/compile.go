@@ -61,19 +61,24 @@ type compiler struct {
 	findings Findings
 
 	// def is the normalised definition; nil when it is too broken to go on.
-	def         *workflowv1.WorkflowDefinition
-	env         *environment
-	out         *Definition
-	steps       []*stepRef
+	def   *workflowv1.WorkflowDefinition
+	env   *environment
+	out   *Definition
+	steps []*stepRef
+	// stateBlocks are the steps of each state, by its name.
+	stateBlocks map[string]*blockRef
+	// tooMany tells that there are more steps, or deeper ones, than are allowed.
+	tooMany     bool
 	tools       map[string]*resolvedTool
 	outputs     map[string]*Schema
 	compiledAs  map[*stepRef]*Step
+	blocks      map[*blockRef]*Block
 	expressions int
 	compiled    []*Expr // kept for the linter only
 }
 
 func newCompiler(def *workflowv1.WorkflowDefinition, cat Catalog) *compiler {
-	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}}
+	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
 }
 
 // run compiles; what is wrong is in the findings.

@@ -24,10 +24,11 @@ const (
 	wantBool
 	wantText
 	wantTime
+	wantList
 )
 
 func (w want) String() string {
-	return [...]string{"any value", "a bool", "a string", "a timestamp, or a string in RFC 3339"}[w]
+	return [...]string{"any value", "a bool", "a string", "a timestamp, or a string in RFC 3339", "a list"}[w]
 }
 
 // accepts reports whether a value of the type may be what is wanted.
@@ -39,6 +40,8 @@ func (w want) accepts(t *cel.Type) bool {
 		return kind == types.BoolKind
 	case w == wantText:
 		return kind == types.StringKind
+	case w == wantList:
+		return kind == types.ListKind
 	default:
 		return kind == types.StringKind || kind == types.TimestampKind
 	}

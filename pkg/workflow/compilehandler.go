@@ -114,3 +114,15 @@ func handlerReads(handlers []*Handler) []string {
 	}
 	return out
 }
+
+// readInput reports whether the handler may read the run's input, its fallback's step included.
+func (h *Handler) readInput() bool {
+	if readInput(h.When) || readInput(h.Action.FallbackOutput.exprs()...) {
+		return true
+	}
+	return h.Action.FallbackStep != nil && h.Action.FallbackStep.ReadsInput
+}
+
+func handlersReadInput(handlers []*Handler) bool {
+	return slices.ContainsFunc(handlers, (*Handler).readInput)
+}

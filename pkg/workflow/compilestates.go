@@ -13,27 +13,35 @@ func (c *compiler) compileStates() {
 	names := sortedKeys(c.def.GetStates())
 	for _, name := range names {
 		p := c.def.GetStates()[name]
-		c.out.States[name] = &State{
+		state := &State{
 			Name: name, Phase: p.GetPhase(), Deadline: p.GetDeadline().AsDuration(), MaxVisits: p.GetMaxVisits(), Terminal: p.GetTerminal(),
 			Scope: p.GetRollbackScope(), Proto: p,
 		}
-		c.out.States[name].Block = &Block{State: c.out.States[name], Path: name}
+		c.out.States[name] = state
+		state.Block = c.block(c.stateBlocks[name])
 	}
 	c.out.Initial = c.out.States[c.def.GetInitial()]
+	for _, ref := range c.steps {
+		for _, block := range ref.blocks {
+			c.block(block)
+		}
+	}
 	fallbacks := map[*workflowv1.Step]*Step{}
-	for _, ref := range slices.Backward(c.steps) { // a fallback's step comes after the step it belongs to
+	for _, ref := range slices.Backward(c.steps) { // a fallback's step, and those inside a step, come after the step they belong to
 		step := c.step(ref, fallbacks)
 		c.out.steps[step.ID] = step
 		c.compiledAs[ref] = step
 		if ref.fallback {
 			fallbacks[ref.proto] = step
-		} else if s := c.out.States[ref.state]; s != nil {
-			s.Steps = append(s.Steps, step)
+		} else {
+			c.blocks[ref.block].Steps[ref.index] = step
+		}
+		for _, block := range ref.blocks {
+			c.blocks[block].Owner = step
 		}
 	}
 	for _, name := range names {
 		state, at := c.out.States[name], fieldPath("states", name)
-		slices.Reverse(state.Steps)
 		for i, t := range state.Proto.GetTransitions() {
 			compiled := &Transition{To: t.GetTo()}
 			if t.GetWhen() != "" {
@@ -41,11 +49,13 @@ func (c *compiler) compileStates() {
 			}
 			state.Transitions = append(state.Transitions, compiled)
 			state.Reads = append(state.Reads, readsOf(compiled.When)...)
+			state.ReadsInput = state.ReadsInput || readInput(compiled.When)
 		}
 		state.Handlers = c.handlers(state.Proto.GetOnError(), at, nil, fallbacks)
 		state.Locks = c.locks(state.Proto.GetLocks(), fieldPath(at, "locks"))
 		state.Reads = append(state.Reads, handlerReads(state.Handlers)...)
 		state.Reads = mergeReads(state.Reads, lockReads(state.Locks))
+		state.ReadsInput = state.ReadsInput || handlersReadInput(state.Handlers) || locksReadInput(state.Locks)
 	}
 	c.out.Handlers = c.handlers(c.def.GetOnError(), "", nil, fallbacks)
 	for _, name := range sortedKeys(c.def.GetResult()) {
@@ -53,6 +63,16 @@ func (c *compiler) compileStates() {
 			Name: name, Expr: c.expr(base, c.def.GetResult()[name], fieldPath("result", name), 0, wantAny),
 		})
 	}
+}
+
+// block makes the block of a list of steps, which are filled in as they are compiled.
+func (c *compiler) block(ref *blockRef) *Block {
+	b := &Block{State: c.out.States[ref.state], Branch: ref.branch, Path: ref.path}
+	if len(ref.steps) > 0 {
+		b.Steps = make([]*Step, len(ref.steps))
+	}
+	c.blocks[ref] = b
+	return b
 }
 
 // locks compiles lock uses in the order in which they are taken.
@@ -79,4 +99,8 @@ func lockReads(locks []*LockUse) []string {
 		out = append(out, readsOf(l.Key)...)
 	}
 	return out
+}
+
+func locksReadInput(locks []*LockUse) bool {
+	return slices.ContainsFunc(locks, func(l *LockUse) bool { return readInput(l.Key) })
 }

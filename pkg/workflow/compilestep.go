@@ -16,8 +16,8 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 		ID: p.GetId(), Path: ref.path, Index: ref.index, State: c.out.States[ref.state], Output: c.outputs[ref.at],
 		AttemptTimeout: p.GetAttemptTimeout().AsDuration(), Timeout: p.GetTimeout().AsDuration(), Proto: p,
 	}
-	if s.State != nil {
-		s.Block = s.State.Block
+	if ref.block != nil {
+		s.Block = c.blocks[ref.block]
 	}
 	var exprs []*Expr
 	one := func(source, field string, w want) *Expr {
@@ -42,6 +42,7 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 		exprs = append(exprs, s.Compensate.Tool.exprs()...)
 	}
 	s.Reads = mergeReads(readsOf(exprs...), handlerReads(s.Handlers), lockReads(s.Locks))
+	s.ReadsInput = readInput(exprs...) || handlersReadInput(s.Handlers) || locksReadInput(s.Locks)
 	return s
 }
 
@@ -88,9 +89,9 @@ func (c *compiler) stepKind(s *Step, ref *stepRef, one func(source, field string
 	case *workflowv1.Step_Workflow:
 		c.unsupported(fieldPath(ref.at, "workflow"), "a sub-workflow", "write its steps here")
 	case *workflowv1.Step_Parallel:
-		c.unsupported(fieldPath(ref.at, "parallel"), "parallel", "write the steps one after the other")
+		s.Parallel = c.parallel(do.Parallel, ref)
 	case *workflowv1.Step_Map:
-		c.unsupported(fieldPath(ref.at, "map"), "map", "give the list to one tool, or to an agent")
+		s.Map = c.mapStep(do.Map, ref, one)
 	}
 }
 

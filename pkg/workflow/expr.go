@@ -201,3 +201,8 @@ func readsOf(exprs ...*Expr) []string {
 	}
 	return out
 }
+
+// readInput reports whether one of the expressions, some of which may be nil, may read the run's input.
+func readInput(exprs ...*Expr) bool {
+	return slices.ContainsFunc(exprs, func(e *Expr) bool { return e != nil && e.uses["input"] })
+}

@@ -6,11 +6,14 @@ const (
 	// MaxSourceBytes is the size of a definition's text.
 	MaxSourceBytes = 1 << 20
 	// MaxDepth is how deep values may be nested in the text.
-	MaxDepth = 64
+	MaxDepth = 128
 	// MaxNodes is how many values the text may hold once its aliases are written out.
 	MaxNodes = 50_000
-	// MaxSteps is how many steps a definition may have, those of fallbacks included.
+	// MaxSteps is how many steps a definition may have, those of branches, maps and fallbacks included.
 	MaxSteps = 1_000
+	// MaxStepDepth is how many parallel and map steps may stand around a step; the step of a fallback counts as one level inside the step that it
+	// stands in for.
+	MaxStepDepth = 8
 	// MaxExpressions is how many CEL expressions a definition may have.
 	MaxExpressions = 5_000
 	// MaxExpressionBytes is the size of one CEL expression.

@@ -155,6 +155,11 @@ func (c *compiler) normaliseStep(step *workflowv1.Step) {
 		setDefault(&do.Agent.MaxEffect, workflowv1.Effect_EFFECT_READ)
 	case *workflowv1.Step_Human:
 		setDefault(&do.Human.Quorum, 1)
+	case *workflowv1.Step_Parallel:
+		setDefault(&do.Parallel.Join, workflowv1.Join_JOIN_ALL)
+		setDefault(&do.Parallel.MaxConcurrency, uint32(len(do.Parallel.GetBranches())))
+	case *workflowv1.Step_Map:
+		setDefault(&do.Map.MaxConcurrency, 1)
 	case *workflowv1.Step_Emit:
 		setDefault(&do.Emit.Source, fmt.Sprintf("signalbox/%s/%s", c.def.GetMetadata().GetNamespace(), c.def.GetMetadata().GetName()))
 	}

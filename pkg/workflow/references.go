@@ -91,7 +91,9 @@ func (c *compiler) policyReferences(policy *workflowv1.ErrorPolicy, at string) {
 
 // hasGate reports whether a state asks a person.
 func (c *compiler) hasGate(state string) bool {
-	return slices.ContainsFunc(c.def.GetStates()[state].GetSteps(), func(s *workflowv1.Step) bool { return s.GetHuman() != nil })
+	return slices.ContainsFunc(c.steps, func(ref *stepRef) bool {
+		return ref.state == state && !ref.fallback && ref.proto.GetHuman() != nil
+	})
 }
 
 // scopes are the rollback scopes that states name.

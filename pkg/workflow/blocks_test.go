@@ -1,0 +1,138 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+)
+
+const nestedBlocks = `
+input: {json_schema: {type: object, properties: {orders: {type: array, items: {type: string}}, note: {type: string}}}}
+initial: work
+states:
+  work:
+    on_error: {handlers: [{types: [timeout], fallback: {step: {id: instead, set: {values: {x: "1"}}}}}]}
+    steps:
+      - {id: first, set: {values: {n: "1"}}}
+      - id: both
+        parallel:
+          branches:
+            right: {steps: [{id: r1, set: {values: {n: "steps.first.output.n"}}}, {id: r2, wait: {duration: 1s}}]}
+            left:
+              steps:
+                - id: each
+                  map:
+                    items: input.orders
+                    max_items: 10
+                    steps:
+                      - {id: one, set: {values: {s: input.note}}, on_error: {handlers: [{types: ["*"], fallback: {step: {id: other, set: {values: {s: "'x'"}}}}}]}}
+                      - {id: two, set: {values: {s: steps.one.output.s}}}
+    transitions: [{to: done}]
+  done: {terminal: succeeded}
+`
+
+func TestNestedSteps(t *testing.T) {
+	def, fs := Check("f", []byte(small(nestedBlocks)), nil)
+	if def == nil {
+		t.Fatal(fs)
+	}
+	for id, want := range map[string]struct {
+		path, owner, block string
+		index              int
+	}{
+		"first":   {"work/first", "", "work", 0},
+		"both":    {"work/both", "", "work", 1},
+		"r1":      {"work/both/right/r1", "both", "work/both/right", 0},
+		"r2":      {"work/both/right/r2", "both", "work/both/right", 1},
+		"each":    {"work/both/left/each", "both", "work/both/left", 0},
+		"one":     {"work/both/left/each[]/one", "each", "work/both/left/each[]", 0},
+		"two":     {"work/both/left/each[]/two", "each", "work/both/left/each[]", 1},
+		"other":   {"work/both/left/each[]/one/other", "each", "work/both/left/each[]", 0},
+		"instead": {"work/instead", "", "work", 0},
+	} {
+		s, ok := def.Step(id)
+		if !ok {
+			t.Errorf("there is no step %s", id)
+			continue
+		}
+		owner := ""
+		if s.Block.Owner != nil {
+			owner = s.Block.Owner.ID
+		}
+		if s.Path != want.path || owner != want.owner || s.Block.Path != want.block || s.Index != want.index || s.State.Name != "work" || s.Block.State != s.State {
+			t.Errorf("%s: path %s, owner %q, block %s, index %d", id, s.Path, owner, s.Block.Path, s.Index)
+		}
+	}
+	both, _ := def.Step("both")
+	if p := both.Parallel; len(p.Branches) != 2 || p.Branches[0].Branch != "left" || p.Branches[1].Branch != "right" || p.Join != workflowv1.Join_JOIN_ALL || p.Quorum != 2 || p.MaxConcurrency != 2 {
+		t.Errorf("%+v", both.Parallel)
+	}
+	each, _ := def.Step("each")
+	if m := each.Map; m.MaxItems != 10 || m.MaxConcurrency != 1 || m.TolerateFailures != 0 || len(m.Body.Steps) != 2 || !each.ReadsInput {
+		t.Errorf("%+v", each.Map)
+	}
+	if main := def.States["work"]; len(main.Steps) != 2 || main.Owner != nil {
+		t.Errorf("%+v", main.Block)
+	}
+	if diff := cmp.Diff([]string{"first", "one"}, def.Reads); diff != "" {
+		t.Error(diff)
+	}
+	one, _ := def.Step("one")
+	two, _ := def.Step("two")
+	if !one.ReadsInput || two.ReadsInput || len(each.Reads) > 0 {
+		t.Errorf("the input: %v, %v; steps of the map: %v", one.ReadsInput, two.ReadsInput, each.Reads)
+	}
+}
+
+// TestJoinsCountBranches: what a join needs is a number.
+func TestJoinsCountBranches(t *testing.T) {
+	const branches = "branches: {a: {steps: [{id: a, wait: {duration: 1s}}]}, b: {steps: [{id: b, wait: {duration: 1s}}]}, c: {steps: [{id: c, wait: {duration: 1s}}]}}"
+	for join, want := range map[string]int{"": 3, "join: all, ": 3, "join: all_settled, ": 0, "join: any, ": 1, "join: quorum, quorum: 2, ": 2} {
+		def, fs := Check("f", []byte(small("steps: [{id: p, parallel: {"+join+branches+"}}]")), nil)
+		if def == nil {
+			t.Fatal(fs)
+		}
+		if p, _ := def.Step("p"); p.Parallel.Quorum != want {
+			t.Errorf("%q: %d", join, p.Parallel.Quorum)
+		}
+	}
+}
+
+func TestStepIDsAreUniqueInsideToo(t *testing.T) {
+	_, fs := Check("f", []byte(small("steps:\n  - {id: a, wait: {duration: 1s}}\n  - {id: m, map: {items: '[1]', max_items: 1, steps: [{id: a, wait: {duration: 1s}}]}}")), nil)
+	if indexFinding(fs, "5:60", "L3", `"a" is taken already`) < 0 {
+		t.Error(fs)
+	}
+}
+
+// TestStepsAreNestedWithLimits: as deep as allowed is fine, one more is told clearly.
+func TestStepsAreNestedWithLimits(t *testing.T) {
+	nest := func(depth int) string {
+		var b strings.Builder
+		for i := range depth {
+			fmt.Fprintf(&b, "[{id: p%d, parallel: {branches: {x: {steps: [{id: x%d, wait: {duration: 1s}}]}, y: {steps: ", i, i)
+		}
+		return b.String() + "[{id: in, wait: {duration: 1s}}]" + strings.Repeat("}}}}]", depth)
+	}
+	if def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth))), nil); def == nil {
+		t.Error(fs)
+	}
+	def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth+1))), nil)
+	if def != nil || !slices.ContainsFunc(fs, func(f Finding) bool {
+		return f.Rule == RuleLimit && strings.Contains(f.Message, "stands inside 9 others") && f.Column > 1
+	}) {
+		t.Error(fs)
+	}
+	var many strings.Builder
+	for i := range MaxSteps {
+		fmt.Fprintf(&many, "{id: s%d, wait: {duration: 1s}}, ", i)
+	}
+	if def, fs := Check("f", []byte(small("steps: [{id: m, map: {items: '[1]', max_items: 1, steps: ["+many.String()+"]}}]")), nil); def != nil || fs[0].Rule != RuleLimit {
+		t.Error(fs)
+	}
+}
