@@ -106,43 +106,68 @@ func (e *entry) locks() []lockName {
 	return names
 }
 
-// mode is how the entry claims the lock.
-func (e *entry) mode(name lockName) Mode {
+// claim is how the entry claims the lock.
+func (e *entry) claim(key string) Claim {
 	for _, claim := range e.acquisition.Claims {
-		if claim.Key == name.key {
-			return claim.Mode
+		if claim.Key == key {
+			return claim
 		}
 	}
-	return 0
+	return Claim{}
 }
 
-// head returns the entries at the front of a queue that the lock itself admits: one exclusive, or all shared ones before the first
-// exclusive. It is what b.admitted finds for each of them, without counting.
+// head returns the entries at the front of a queue that the lock itself admits.
 func (b *Board) head(name lockName) []*entry {
 	queue := b.queues[name]
+	var ahead counter
 	for i, e := range queue {
-		if e.mode(name) == Exclusive {
-			return queue[:max(i, 1)]
+		claim := e.claim(name.key)
+		if !claim.Admits(ahead.before(claim)) {
+			return queue[:i]
 		}
+		ahead.add(claim)
 	}
 	return queue
 }
 
 func (b *Board) admitted(e *entry) bool {
 	for i, name := range e.locks() {
-		place := b.place(name, e)
-		exclusives := 0
-		for _, ahead := range b.queues[name][:place] {
-			if ahead.mode(name) == Exclusive {
-				exclusives++
-				break // one is as bad as many
+		claim := e.acquisition.Claims[i]
+		var ahead counter
+		for _, earlier := range b.queues[name][:b.place(name, e)] {
+			ahead.add(earlier.claim(name.key))
+			if !claim.Admits(ahead.before(claim)) {
+				return false // more of them would not change that
 			}
-		}
-		if !e.acquisition.Claims[i].Mode.Admits(exclusives, place-exclusives) {
-			return false
 		}
 	}
 	return true
+}
+
+// counter counts the claims of a queue from its front.
+type counter struct {
+	shared, exclusive int
+	// permits are the fewest of the exclusive ones.
+	permits int
+}
+
+func (c *counter) add(claim Claim) {
+	if claim.Mode == Shared {
+		c.shared++
+		return
+	}
+	if c.exclusive == 0 || claim.Permits < c.permits {
+		c.permits = claim.Permits
+	}
+	c.exclusive++
+}
+
+// before is what was counted, as a claim behind it sees it.
+func (c *counter) before(claim Claim) Ahead {
+	if claim.Mode == Shared {
+		return Ahead{Others: c.exclusive, Same: c.shared}
+	}
+	return Ahead{Others: c.shared, Same: c.exclusive, Permits: c.permits}
 }
 
 func (b *Board) describe(e *entry) Acquisition {

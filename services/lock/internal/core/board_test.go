@@ -11,29 +11,52 @@ import (
 	"github.com/signalbox-dev/signalbox/services/lock/internal/core"
 )
 
-// model is the board said another way: walk all acquisitions in order of tokens; one is granted when no earlier one, granted or
-// not, stands in its way on any lock.
+// model is the board said another way: walk all acquisitions in order of tokens; one is granted when, on each of its locks, it and all
+// earlier ones, granted or not, could hold the lock together.
 func model(all []core.Acquisition) []core.Acquisition {
 	out := slices.Clone(all)
 	for i, a := range out {
 		out[i].State, out[i].Position = core.Granted, 0
-		ahead := map[string]int{}
-		for _, earlier := range out[:i] {
-			for _, theirs := range earlier.Claims {
-				for _, mine := range a.Claims {
-					if theirs.Key != mine.Key || earlier.ID.Owner.Namespace != a.ID.Owner.Namespace {
-						continue
-					}
-					ahead[mine.Key]++
-					if theirs.Mode == core.Exclusive || mine.Mode == core.Exclusive {
-						out[i].State = core.Queued
-					}
+		ahead := 0
+		for _, mine := range a.Claims {
+			var together []core.Claim
+			for _, earlier := range out[:i+1] {
+				if earlier.ID.Owner.Namespace == a.ID.Owner.Namespace {
+					together = append(together, slices.DeleteFunc(slices.Clone(earlier.Claims), func(c core.Claim) bool { return c.Key != mine.Key })...)
 				}
+			}
+			ahead = max(ahead, len(together)-1)
+			if !compatible(together) {
+				out[i].State = core.Queued
 			}
 		}
 		if out[i].State == core.Queued {
-			for _, n := range ahead {
-				out[i].Position = max(out[i].Position, n)
+			out[i].Position = ahead
+		}
+	}
+	return out
+}
+
+// compatible tells whether claims of one lock may hold it together: all of them shared, or all exclusive and no more than any of them permits.
+func compatible(claims []core.Claim) bool {
+	shared := 0
+	for _, claim := range claims {
+		if claim.Mode == core.Shared {
+			shared++
+		} else if len(claims) > claim.Permits {
+			return false
+		}
+	}
+	return shared == 0 || shared == len(claims)
+}
+
+// holders are the claims that hold each lock.
+func holders(all []core.Acquisition) map[string][]core.Claim {
+	out := map[string][]core.Claim{}
+	for _, a := range all {
+		if a.State == core.Granted {
+			for _, claim := range a.Claims {
+				out[a.ID.Owner.Namespace+"/"+claim.Key] = append(out[a.ID.Owner.Namespace+"/"+claim.Key], claim)
 			}
 		}
 	}
@@ -52,7 +75,11 @@ func drawAcquisition(t *rapid.T, n int) core.Acquisition {
 	}
 	for _, key := range keys {
 		mode := rapid.SampledFrom([]core.Mode{core.Exclusive, core.Shared}).Draw(t, "mode")
-		a.Claims = append(a.Claims, core.Claim{Key: key, Mode: mode})
+		permits := 1
+		if mode == core.Exclusive {
+			permits = rapid.SampledFrom([]int{1, 2, 3, 3}).Draw(t, "permits")
+		}
+		a.Claims = append(a.Claims, core.Claim{Key: key, Mode: mode, Permits: permits})
 	}
 	return a
 }
@@ -88,6 +115,11 @@ func TestBoardAgreesWithModel(t *testing.T) {
 			want := model(present)
 			if diff := cmp.Diff(want, append([]core.Acquisition{}, board.All()...)); diff != "" {
 				t.Fatalf("board differs from the model (-model +board):\n%s", diff)
+			}
+			for lock, claims := range holders(board.All()) {
+				if !compatible(claims) {
+					t.Fatalf("%s is held by %+v at once", lock, claims)
+				}
 			}
 			for _, a := range want {
 				if granted[a.ID] != (a.State == core.Granted) {

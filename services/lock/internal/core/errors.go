@@ -28,16 +28,15 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// ModeError says that an acquisition has a lock in another mode.
+// ModeError says that an acquisition has a lock in another mode, or with other permits.
 type ModeError struct {
-	Key   string
-	Has   Mode
-	Asked Mode
+	Has   Claim
+	Asked Claim
 }
 
 // Error implements error.
 func (e *ModeError) Error() string {
-	return fmt.Sprintf("the acquisition has lock %q %s and asks for it %s", e.Key, e.Has, e.Asked)
+	return fmt.Sprintf("the acquisition has lock %q %s and asks for it %s", e.Has.Key, e.Has.Way(), e.Asked.Way())
 }
 
 // StaleError says that a release named a token which is not the acquisition's.

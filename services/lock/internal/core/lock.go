@@ -16,6 +16,7 @@ const (
 	MaxKey         = 512
 	MaxAcquisition = 512
 	MaxClaims      = 16
+	MaxPermits     = 10_000
 )
 
 // Owner is who holds or waits: a run.
@@ -50,16 +51,41 @@ func (m Mode) String() string {
 	return fmt.Sprintf("mode %d", uint8(m))
 }
 
-// Admits reports whether an entry of this mode is granted in a queue where so many entries of each mode stand before it,
-// granted or not. It is the only rule of granting: nobody overtakes, and shared entries go together.
-func (m Mode) Admits(exclusivesAhead, sharedAhead int) bool {
-	return exclusivesAhead == 0 && (m == Shared || sharedAhead == 0)
-}
-
 // Claim is one lock an acquisition asks for.
 type Claim struct {
 	Key  string
 	Mode Mode
+	// Permits is how many may hold the lock at once, at least 1. It counts among exclusive claims only; a shared one has 1.
+	Permits int
+}
+
+// Way says how the lock is claimed, as people write it.
+func (c Claim) Way() string {
+	if c.Permits > 1 {
+		return fmt.Sprintf("%s with %d permits", c.Mode, c.Permits)
+	}
+	return c.Mode.String()
+}
+
+// Ahead is what stands before a claim in its queue, granted or not.
+type Ahead struct {
+	// Others are the claims of the other mode, Same those of its own.
+	Others, Same int
+	// Permits are the fewest of any exclusive claim among Same.
+	Permits int
+}
+
+// Admits reports whether the claim is granted with that before it. It is the only rule of granting: nobody overtakes, shared claims
+// go together, and exclusive ones as many as the strictest of them permits. Who is granted stays granted, because a queue only gets
+// shorter before it; and everybody before it in this queue is granted as far as this lock is concerned.
+func (c Claim) Admits(ahead Ahead) bool {
+	switch {
+	case ahead.Others > 0:
+		return false
+	case c.Mode == Shared || ahead.Same == 0:
+		return true
+	}
+	return ahead.Same < min(c.Permits, ahead.Permits)
 }
 
 // State is how far an acquisition has come.
@@ -114,7 +140,7 @@ const (
 	OutcomeNeverAcquired
 )
 
-// Normalised returns the request with its claims in order of their keys, or a *FieldError about the first thing wrong with it.
+// Normalised returns the request with its claims in order of their keys and their permits filled in, or a *FieldError about the first thing wrong with it.
 func (r Request) Normalised() (Request, error) {
 	if err := r.ID.Validate(); err != nil {
 		return Request{}, err
@@ -129,8 +155,16 @@ func (r Request) Normalised() (Request, error) {
 		if claim.Mode != Exclusive && claim.Mode != Shared {
 			return Request{}, &FieldError{fmt.Sprintf("locks[%d].mode", i), "not a mode; give exclusive or shared"}
 		}
+		if claim.Permits < 0 || claim.Permits > MaxPermits {
+			return Request{}, &FieldError{fmt.Sprintf("locks[%d].permits", i), fmt.Sprintf("%d permits; give 1 to %d", claim.Permits, MaxPermits)}
+		}
 	}
 	claims := slices.Clone(r.Claims)
+	for i := range claims {
+		if claims[i].Permits == 0 || claims[i].Mode == Shared {
+			claims[i].Permits = 1
+		}
+	}
 	slices.SortFunc(claims, func(a, b Claim) int { return cmp.Compare(a.Key, b.Key) })
 	for i := 1; i < len(claims); i++ {
 		if claims[i].Key == claims[i-1].Key {
@@ -152,15 +186,15 @@ func (id ID) Validate() error {
 }
 
 // Matches returns nil when the acquisition was made for exactly these claims, which must be normalised. Otherwise it returns a
-// *ModeError when only modes differ, and ErrReused when keys do.
+// *ModeError when only modes or permits differ, and ErrReused when keys do.
 func (a Acquisition) Matches(claims []Claim) error {
 	sameKey := func(x, y Claim) bool { return x.Key == y.Key }
 	if !slices.EqualFunc(a.Claims, claims, sameKey) {
 		return ErrReused
 	}
 	for i, claim := range claims {
-		if held := a.Claims[i]; held.Mode != claim.Mode {
-			return &ModeError{Key: claim.Key, Has: held.Mode, Asked: claim.Mode}
+		if held := a.Claims[i]; held != claim {
+			return &ModeError{Has: held, Asked: claim}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package core_test
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,7 @@ func TestNormalisedNamesTheField(t *testing.T) {
 		"empty key":      {core.Request{ID: good, Claims: []core.Claim{claim, {Mode: core.Shared}}}, "locks[1].key"},
 		"not UTF-8":      {core.Request{ID: good, Claims: []core.Claim{{Key: "\xff", Mode: core.Shared}}}, "locks[0].key"},
 		"no mode":        {core.Request{ID: good, Claims: []core.Claim{{Key: "k"}}}, "locks[0].mode"},
+		"many permits":   {core.Request{ID: good, Claims: []core.Claim{{Key: "k", Mode: core.Exclusive, Permits: 10_001}}}, "locks[0].permits"},
 		"the same twice": {core.Request{ID: good, Claims: []core.Claim{claim, {Key: "k", Mode: core.Shared}}}, "locks"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,9 +60,10 @@ func TestNormalisedNamesTheField(t *testing.T) {
 			}
 		})
 	}
-	request := core.Request{ID: good, Claims: []core.Claim{{Key: "b", Mode: core.Shared}, {Key: "a", Mode: core.Exclusive}}}
+	request := core.Request{ID: good, Claims: []core.Claim{{Key: "b", Mode: core.Shared, Permits: 3}, {Key: "a", Mode: core.Exclusive}}}
 	got, err := request.Normalised()
-	if err != nil || got.Claims[0].Key != "a" || request.Claims[0].Key != "b" {
+	want := []core.Claim{{Key: "a", Mode: core.Exclusive, Permits: 1}, {Key: "b", Mode: core.Shared, Permits: 1}}
+	if err != nil || !slices.Equal(got.Claims, want) || request.Claims[0].Key != "b" {
 		t.Errorf("got %v, %v; the request itself must stay as it was: %v", got, err, request)
 	}
 }

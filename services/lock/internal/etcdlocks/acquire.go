@@ -2,7 +2,10 @@ package etcdlocks
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/signalbox-dev/signalbox/services/lock/internal/core"
@@ -60,25 +63,29 @@ func (s *Store) enqueue(request core.Request, value string) []clientv3.Op {
 	}
 	for _, claim := range request.Claims {
 		namespace := request.ID.Owner.Namespace
+		same := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithCountOnly()}
+		if kindOf(claim) == countedKind {
+			// The first key is the one with the fewest permits; the count that comes with it is of all.
+			same = []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1)}
+		}
 		ops = append(ops,
 			clientv3.OpGet(s.keys.queue(namespace, claim.Key), clientv3.WithPrefix(), clientv3.WithCountOnly()),
-			clientv3.OpGet(s.keys.exclusives(namespace, claim.Key), clientv3.WithPrefix(), clientv3.WithCountOnly()))
+			clientv3.OpGet(s.keys.kind(namespace, claim), same...))
 	}
 	return ops
 }
 
-// countAhead fills in state and position from the counts that enqueue asked for; each includes the new entry itself.
+// countAhead fills in state and position from the counts that enqueue asked for; each includes the new entry itself. An entry of the same
+// mode but another kind counts as one of the other mode: an exclusive one with a single permit goes with nobody.
 func (s *Store) countAhead(made core.Acquisition, answer *clientv3.TxnResponse) core.Acquisition {
 	counts := answer.Responses[1+len(made.Claims):]
 	made.State = core.Granted
 	for i, claim := range made.Claims {
 		all := int(counts[2*i].GetResponseRange().GetCount()) - 1
-		exclusives := int(counts[2*i+1].GetResponseRange().GetCount())
-		if claim.Mode == core.Exclusive {
-			exclusives--
-		}
+		kind := counts[2*i+1].GetResponseRange()
+		same := int(kind.GetCount()) - 1
 		made.Position = max(made.Position, all)
-		if !claim.Mode.Admits(exclusives, all-exclusives) {
+		if !claim.Admits(core.Ahead{Others: all - same, Same: same, Permits: leastPermits(s.keys.kind(made.ID.Owner.Namespace, claim), kind)}) {
 			made.State = core.Queued
 		}
 	}
@@ -86,6 +93,19 @@ func (s *Store) countAhead(made core.Acquisition, answer *clientv3.TxnResponse) 
 		made.Position = 0
 	}
 	return made
+}
+
+// leastPermits reads the fewest permits out of the first key of its kind. Entries of other kinds have one.
+func leastPermits(prefix string, kind *etcdserverpb.RangeResponse) int {
+	if len(kind.GetKvs()) == 0 {
+		return 1
+	}
+	digits, _, _ := strings.Cut(strings.TrimPrefix(string(kind.GetKvs()[0].GetKey()), prefix), "/")
+	permits, err := strconv.Atoi(digits)
+	if err != nil {
+		return 1 // no key of ours; the strictest reading is the safe one
+	}
+	return permits
 }
 
 // again answers for an acquisition that was made before.

@@ -38,16 +38,35 @@ func (k keys) queue(namespace, key string) string {
 	return k.prefix + "q/" + url.PathEscape(namespace) + "/" + url.PathEscape(key) + "/"
 }
 
-// exclusives is the prefix of the exclusive entries of a lock.
-func (k keys) exclusives(namespace, key string) string { return k.queue(namespace, key) + "x/" }
+// The kinds of entries in a queue. Counted ones are exclusive ones too, and "!" begins no namespace as it stands in a key.
+const (
+	sharedKind    = "s/"
+	exclusiveKind = "x/"
+	countedKind   = "x/!"
+)
+
+func kindOf(claim core.Claim) string {
+	switch {
+	case claim.Mode == core.Shared:
+		return sharedKind
+	case claim.Permits > 1:
+		return countedKind
+	}
+	return exclusiveKind
+}
+
+// kind is the prefix of all entries of a claim's kind in its queue. In order of their keys, counted ones begin with the fewest permits.
+func (k keys) kind(namespace string, claim core.Claim) string {
+	return k.queue(namespace, claim.Key) + kindOf(claim)
+}
 
 // entry is the key of an acquisition's place in the queue of one of its locks.
 func (k keys) entry(id core.ID, claim core.Claim) string {
-	mode := "x/"
-	if claim.Mode == core.Shared {
-		mode = "s/"
+	key := k.kind(id.Owner.Namespace, claim)
+	if kindOf(claim) == countedKind {
+		key += fmt.Sprintf("%05d/", claim.Permits)
 	}
-	return k.queue(id.Owner.Namespace, claim.Key) + mode + ownerPath(id)
+	return key + ownerPath(id)
 }
 
 // runPath leaves room for other kinds of owners beside runs.
@@ -71,6 +90,8 @@ type record struct {
 type claim struct {
 	Key    string `json:"key"`
 	Shared bool   `json:"shared,omitempty"`
+	// Permits are left out when there is one.
+	Permits int `json:"permits,omitempty"`
 }
 
 func encode(request core.Request, generation uint64, at time.Time) (string, error) {
@@ -79,7 +100,11 @@ func encode(request core.Request, generation uint64, at time.Time) (string, erro
 		Generation: generation, RequestedAt: at.UnixNano(),
 	}
 	for _, c := range request.Claims {
-		r.Claims = append(r.Claims, claim{Key: c.Key, Shared: c.Mode == core.Shared})
+		stored := claim{Key: c.Key, Shared: c.Mode == core.Shared}
+		if c.Permits > 1 {
+			stored.Permits = c.Permits
+		}
+		r.Claims = append(r.Claims, stored)
 	}
 	raw, err := json.Marshal(r)
 	if err != nil {
@@ -104,7 +129,7 @@ func decode(kv *mvccpb.KeyValue) (core.Acquisition, error) {
 		if c.Shared {
 			mode = core.Shared
 		}
-		a.Claims = append(a.Claims, core.Claim{Key: c.Key, Mode: mode})
+		a.Claims = append(a.Claims, core.Claim{Key: c.Key, Mode: mode, Permits: max(c.Permits, 1)})
 	}
 	return a, nil
 }

@@ -4,10 +4,10 @@
 //
 //	generation                                   generation of the cluster's data
 //	a/<namespace>/run/<run>/<acquisition>        an acquisition that holds or waits
-//	q/<namespace>/<lock>/<x|s>/<the same path>   its place in the queue of each of its locks
+//	q/<namespace>/<lock>/<kind>/<the same path>  its place in the queue of each of its locks: s, x, or x/!<permits>
 //	r/<namespace>/run/<run>/<acquisition>        remembers that it is over (with a lease, so that it goes by itself)
 //
-// There is no record of who holds a lock: the order in which etcd created the entries of its queue decides, by core.Mode.Admits.
+// There is no record of who holds a lock: the order in which etcd created the entries of its queue decides, by core.Claim.Admits.
 // An acquisition's keys are made in one transaction, hence at one revision, which is its place in every queue and its fencing
 // token. So two holders cannot be, whoever asks, and acquisitions of several locks cannot wait for each other in a ring.
 package etcdlocks

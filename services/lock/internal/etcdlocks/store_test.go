@@ -51,7 +51,7 @@ func id(run string) core.ID {
 	return core.ID{Owner: core.Owner{Namespace: "n", RunID: run}, Name: run + "/scope/1"}
 }
 
-// take acquires keys for a run; a key that begins with "~" is taken shared.
+// take acquires keys for a run; a key that begins with "~" is taken shared, one that begins with a digit with that many permits.
 func take(t *testing.T, store core.Store, run string, keys ...string) core.Acquisition {
 	t.Helper()
 	got, err := tryTake(t.Context(), store, run, keys...)
@@ -67,6 +67,9 @@ func tryTake(ctx context.Context, store core.Store, run string, keys ...string) 
 		claim := core.Claim{Key: key, Mode: core.Exclusive}
 		if key[0] == '~' {
 			claim = core.Claim{Key: key[1:], Mode: core.Shared}
+		}
+		if key[0] > '0' && key[0] <= '9' && len(key) > 1 {
+			claim = core.Claim{Key: key[1:], Mode: core.Exclusive, Permits: int(key[0] - '0')}
 		}
 		request.Claims = append(request.Claims, claim)
 	}
@@ -168,9 +171,40 @@ func TestAcquireForOtherLocksIsRefused(t *testing.T) {
 		t.Errorf("other key: %v", err)
 	}
 	var mode *core.ModeError
-	if _, err := tryTake(t.Context(), store, "a", "~k"); !errors.As(err, &mode) || mode.Has != core.Exclusive {
+	if _, err := tryTake(t.Context(), store, "a", "~k"); !errors.As(err, &mode) || mode.Has.Mode != core.Exclusive {
 		t.Errorf("other mode: %v", err)
 	}
+	if _, err := tryTake(t.Context(), store, "a", "2k"); !errors.As(err, &mode) || mode.Asked.Permits != 2 {
+		t.Errorf("other permits: %v", err)
+	}
+}
+
+func TestPermits(t *testing.T) {
+	store := newStore(t)
+	expect(t, take(t, store, "a", "3k"), core.Granted, 0)
+	expect(t, take(t, store, "b", "3k"), core.Granted, 0)
+	expect(t, take(t, store, "strict", "2k"), core.Queued, 2) // permits two, and two hold it
+	expect(t, take(t, store, "c", "3k"), core.Queued, 3)      // nobody overtakes
+	expect(t, take(t, store, "reader", "~k"), core.Queued, 4)
+	expect(t, take(t, store, "alone", "k"), core.Queued, 5)
+	expect(t, take(t, store, "elsewhere", "3other"), core.Granted, 0)
+	lock, err := store.Lock(t.Context(), "n", "k", 10)
+	if err != nil || len(lock.Holders) != 2 || lock.Holders[0].Claims[0].Permits != 3 || lock.WaitingCount != 4 {
+		t.Errorf("lock: %+v, %v", lock, err)
+	}
+	release(t, store, "a", core.Token{}, core.OutcomeReleased)
+	expect(t, take(t, store, "strict", "2k"), core.Granted, 0)
+	expect(t, take(t, store, "c", "3k"), core.Queued, 2) // a third would be one too many for the strict one
+	release(t, store, "strict", core.Token{}, core.OutcomeReleased)
+	expect(t, take(t, store, "c", "3k"), core.Granted, 0)
+	release(t, store, "b", core.Token{}, core.OutcomeReleased)
+	expect(t, take(t, store, "reader", "~k"), core.Queued, 1)
+	release(t, store, "c", core.Token{}, core.OutcomeReleased)
+	expect(t, take(t, store, "reader", "~k"), core.Granted, 0)
+	expect(t, take(t, store, "alone", "k"), core.Queued, 1)
+	release(t, store, "reader", core.Token{}, core.OutcomeReleased)
+	expect(t, take(t, store, "alone", "k"), core.Granted, 0)
+	expect(t, take(t, store, "d", "3k"), core.Queued, 1) // the other way round: permits help nobody beside an exclusive holder
 }
 
 // Names may hold anything; no owner, lock or namespace may reach into another's.

@@ -226,14 +226,14 @@ func TestStoreAgreesWithBoard(t *testing.T) {
 		start := until(t, stores[0], core.Filter{}, core.Token{}, 0)
 		for range 25 {
 			store := rapid.SampledFrom(stores).Draw(rt, "store")
-			who := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(rt, "who")
+			who := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"}).Draw(rt, "who")
 			if over[id(fmt.Sprint(who, visits[who]))] && rapid.IntRange(0, 3).Draw(rt, "again") > 0 {
 				visits[who]++
 			}
 			run := fmt.Sprint(who, visits[who])
 			name := id(run)
 			if rapid.IntRange(0, 2).Draw(rt, "what") > 0 {
-				keys := [][]string{{"x"}, {"y"}, {"x", "y"}, {"~x"}, {"~x", "y"}}[run[0]-'a']
+				keys := [][]string{{"x"}, {"y"}, {"x", "y"}, {"~x"}, {"~x", "y"}, {"2x"}, {"3x", "2y"}, {"3x"}}[run[0]-'a']
 				got := take(t, store, run, keys...)
 				told = append(told, acquired(rt, board, over, got)...)
 			} else {
@@ -302,18 +302,20 @@ func released(t *rapid.T, board *core.Board, over map[core.ID]bool, name core.ID
 
 // exclude fails when two who hold are in each other's way.
 func exclude(t *rapid.T, board *core.Board) {
-	holders := map[string][]core.Mode{}
+	holders := map[string][]core.Claim{}
 	for _, a := range board.All() {
 		if a.State != core.Granted {
 			continue
 		}
 		for _, claim := range a.Claims {
-			holders[claim.Key] = append(holders[claim.Key], claim.Mode)
+			holders[claim.Key] = append(holders[claim.Key], claim)
 		}
 	}
-	for key, modes := range holders {
-		if len(modes) > 1 && slices.Contains(modes, core.Exclusive) {
-			t.Fatalf("%s is held by %d at once, one of them exclusively", key, len(modes))
+	for key, claims := range holders {
+		for _, claim := range claims {
+			if claim.Mode != claims[0].Mode || claim.Mode == core.Exclusive && len(claims) > claim.Permits {
+				t.Fatalf("%s is held at once by %+v", key, claims)
+			}
 		}
 	}
 }

@@ -37,7 +37,7 @@ var (
 func requestOf(in *lockv1.AcquireRequest) core.Request {
 	request := core.Request{ID: idOf(in.GetOwner(), in.GetAcquisitionId())}
 	for _, claim := range in.GetLocks() {
-		request.Claims = append(request.Claims, core.Claim{Key: claim.GetKey(), Mode: modeOf[claim.GetMode()]})
+		request.Claims = append(request.Claims, core.Claim{Key: claim.GetKey(), Mode: modeOf[claim.GetMode()], Permits: int(claim.GetPermits())})
 	}
 	return request
 }
@@ -77,7 +77,11 @@ func acquisitionProto(a core.Acquisition) *lockv1.Acquisition {
 		Position:      uint32(a.Position),
 	}
 	for _, claim := range a.Claims {
-		out.Locks = append(out.Locks, &lockv1.LockClaim{Key: claim.Key, Mode: modes[claim.Mode]})
+		said := &lockv1.LockClaim{Key: claim.Key, Mode: modes[claim.Mode]}
+		if claim.Permits > 1 {
+			said.Permits = uint32(claim.Permits)
+		}
+		out.Locks = append(out.Locks, said)
 	}
 	if a.State == core.Granted { // before the grant the token would be a promise that nobody may act on
 		out.Token = &lockv1.FencingToken{Value: a.Token.String(), Generation: a.Token.Generation, Revision: a.Token.Revision}

@@ -30,7 +30,7 @@ func (s *Server) refuse(ctx context.Context, err error, what about) error {
 		return errs.Invalid(field.Field, "%s", field.Problem)
 	case errors.As(err, &mode):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_LOCK_MODE_CONFLICT,
-			"acquisition %q of run %q has lock %q %s and asks for it %s; release it first", name, run, mode.Key, mode.Has, mode.Asked)
+			"acquisition %q of run %q has lock %q %s and asks for it %s; release it first", name, run, mode.Has.Key, mode.Has.Way(), mode.Asked.Way())
 	case errors.As(err, &stale):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_TOKEN_STALE,
 			"token %s of acquisition %q of run %q is stale; the newest is %s", stale.Given, name, run, stale.Newest)

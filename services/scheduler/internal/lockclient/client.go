@@ -48,9 +48,13 @@ func (c *Client) Bind(sink core.LockSink) { c.sink = sink }
 
 // Acquire implements core.Locks.
 func (c *Client) Acquire(run core.RunKey, hold *workflowv1.LockHold) {
-	id, key := hold.GetAcquisitionId(), hold.GetKey()
+	id := hold.GetAcquisitionId()
+	claim := &lockv1.LockClaim{Key: hold.GetKey(), Mode: lockv1.LockMode_LOCK_MODE_EXCLUSIVE, Permits: hold.GetPermits()}
+	if hold.GetShared() {
+		claim.Mode, claim.Permits = lockv1.LockMode_LOCK_MODE_SHARED, 0
+	}
 	c.persist("acquire", func(ctx context.Context) error {
-		resp, err := c.locks.Acquire(ctx, &lockv1.AcquireRequest{Owner: owner(run), AcquisitionId: id, Locks: []*lockv1.LockClaim{{Key: key}}})
+		resp, err := c.locks.Acquire(ctx, &lockv1.AcquireRequest{Owner: owner(run), AcquisitionId: id, Locks: []*lockv1.LockClaim{claim}})
 		if err == nil && resp.GetAcquisition().GetState() == lockv1.AcquisitionState_ACQUISITION_STATE_GRANTED {
 			c.sink.Granted(run, id, resp.GetAcquisition().GetToken().GetValue())
 		}

@@ -23,15 +23,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// LockMode is how a lock is held. Counted permits will join as modes of their own.
+// LockMode is how a lock is held.
 type LockMode int32
 
 const (
 	// Not stated: LOCK_MODE_EXCLUSIVE.
 	LockMode_LOCK_MODE_UNSPECIFIED LockMode = 0
-	// Nobody else holds it.
+	// Nobody else holds it, or, with permits, no more than that many hold it, all of them exclusively.
 	LockMode_LOCK_MODE_EXCLUSIVE LockMode = 1
-	// Other shared holders may hold it too, but no exclusive one.
+	// Any number of shared holders may hold it too, but no exclusive one.
 	LockMode_LOCK_MODE_SHARED LockMode = 2
 )
 
@@ -326,13 +326,17 @@ type Owner_RunId struct {
 
 func (*Owner_RunId) isOwner_Kind() {}
 
-// LockClaim is one lock an acquisition asks for.
+// LockClaim is one lock an acquisition asks for. It is granted when nobody before it in the queue, holding or waiting, stands in its way:
+// for a shared claim that is any exclusive one; for an exclusive claim any shared one, and as many exclusive ones as the least permits
+// among them and itself. So nobody overtakes, no waiting claim starves, and there are never more holders than the strictest of them allows.
 type LockClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Key of the resource, free text: 1 to 512 bytes.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// Mode. Unset: exclusive.
-	Mode          LockMode `protobuf:"varint,2,opt,name=mode,proto3,enum=signalbox.lock.v1.LockMode" json:"mode,omitempty"`
+	Mode LockMode `protobuf:"varint,2,opt,name=mode,proto3,enum=signalbox.lock.v1.LockMode" json:"mode,omitempty"`
+	// How many may hold it at once, of an exclusive claim. Unset or 0: 1. It counts for nothing in a shared claim.
+	Permits       uint32 `protobuf:"varint,3,opt,name=permits,proto3" json:"permits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -381,8 +385,16 @@ func (x *LockClaim) GetMode() LockMode {
 	return LockMode_LOCK_MODE_UNSPECIFIED
 }
 
+func (x *LockClaim) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
 // FencingToken tells the writes of a lock's holder from those of earlier holders. Tokens of a lock only grow: who takes writes
-// under a lock keeps the greatest token seen and refuses smaller ones.
+// under a lock keeps the greatest token seen and refuses smaller ones. That fences a holder only where it is alone: of several shared
+// holders, or holders of several permits, all tokens are valid at once.
 type FencingToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token as one text, whose alphabetical order is the order of tokens: both numbers in 20 decimal digits, joined by a dot.
@@ -554,8 +566,8 @@ type Lock struct {
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// Key.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// Who holds it, oldest first: one exclusive holder, or any number of shared ones. Empty while the first of the queue waits for
-	// another lock of its acquisition.
+	// Who holds it, oldest first: one exclusive holder or as many as have permits, or any number of shared ones. Empty while the first
+	// of the queue waits for another lock of its acquisition.
 	Holders []*Acquisition `protobuf:"bytes,3,rep,name=holders,proto3" json:"holders,omitempty"`
 	// Who waits, in the order of their turn: at most the first 100.
 	Waiting []*Acquisition `protobuf:"bytes,4,rep,name=waiting,proto3" json:"waiting,omitempty"`
@@ -1273,11 +1285,12 @@ const file_signalbox_lock_v1_lock_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(?R\tnamespace\x12#\n" +
 	"\x06run_id\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05 \x01(\x80\x02H\x00R\x05runIdB\r\n" +
-	"\x04kind\x12\x05\xbaH\x02\b\x01\"d\n" +
+	"\x04kind\x12\x05\xbaH\x02\b\x01\"\x88\x01\n" +
 	"\tLockClaim\x12\x1c\n" +
 	"\x03key\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05 \x01(\x80\x04R\x03key\x129\n" +
-	"\x04mode\x18\x02 \x01(\x0e2\x1b.signalbox.lock.v1.LockModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\"`\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1b.signalbox.lock.v1.LockModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12\"\n" +
+	"\apermits\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\apermits\"`\n" +
 	"\fFencingToken\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x1e\n" +
 	"\n" +

@@ -40,7 +40,7 @@ type LockServiceClient interface {
 	// Watch. Asking again with the same owner and acquisition_id answers how that acquisition stands now; one that was released
 	// answers RELEASED and is never granted again.
 	// Errors: INVALID_ARGUMENT; REQUEST_ID_REUSED when the acquisition was made for other keys; LOCK_MODE_CONFLICT when it was made
-	// for the same keys in another mode; UNAVAILABLE.
+	// for the same keys in another mode or with other permits; UNAVAILABLE.
 	Acquire(ctx context.Context, in *AcquireRequest, opts ...grpc.CallOption) (*AcquireResponse, error)
 	// Release gives all locks of an acquisition back, or takes it out of the queue. Releasing again answers ALREADY_RELEASED; this is
 	// remembered for at least 15 minutes, unless configured otherwise. Releasing without a token what was never acquired answers
@@ -141,7 +141,7 @@ type LockServiceServer interface {
 	// Watch. Asking again with the same owner and acquisition_id answers how that acquisition stands now; one that was released
 	// answers RELEASED and is never granted again.
 	// Errors: INVALID_ARGUMENT; REQUEST_ID_REUSED when the acquisition was made for other keys; LOCK_MODE_CONFLICT when it was made
-	// for the same keys in another mode; UNAVAILABLE.
+	// for the same keys in another mode or with other permits; UNAVAILABLE.
 	Acquire(context.Context, *AcquireRequest) (*AcquireResponse, error)
 	// Release gives all locks of an acquisition back, or takes it out of the queue. Releasing again answers ALREADY_RELEASED; this is
 	// remembered for at least 15 minutes, unless configured otherwise. Releasing without a token what was never acquired answers
