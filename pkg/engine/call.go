@@ -45,7 +45,7 @@ func (m *machine) callTool(ev CallTool) error {
 	if err != nil {
 		return err
 	}
-	if m.ending() {
+	if m.ceasing(a.GetPath()) {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_ENDED, "the run is ending; stop working on this task")
 	}
 	task := m.workOf(s, a).Agent
@@ -120,7 +120,7 @@ func (m *machine) known(rec *workflowv1.Operation) {
 	}
 }
 
-func (m *machine) liveCall(a *workflowv1.ActiveStep, s *workflow.Step, pol *workflow.ToolPolicy, ev CallTool) error {
+func (m *machine) liveCall(a *workflowv1.ActiveStep, s *instance, pol *workflow.ToolPolicy, ev CallTool) error {
 	task := a.GetTask()
 	diverged := task.GetClaims() > 1 && ev.Recorded == nil && !task.GetDiverged()
 	adm := m.gate.Admit(pol.Server, pol.Tool, "", a.GetPath())
@@ -210,12 +210,12 @@ func (m *machine) callAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 }
 
 // callUnanswered tries an agent's call again, or tells the agent what it can do.
-func (m *machine) callUnanswered(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+func (m *machine) callUnanswered(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	e := m.attemptFailed(s, a, op, p, f)
 	doubt := e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	ask := false
 	switch {
-	case transient(p.GetType()) && op.GetAttempt() < callRetry.MaxAttempts && !m.ending():
+	case transient(p.GetType()) && op.GetAttempt() < callRetry.MaxAttempts && !m.ceasing(a.GetPath()):
 		e.WakeTime, e.Handler = m.at(m.retryTime(&callRetry, op.GetAttempt(), f)), "call"
 	case doubt && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE:
 		ask, e.Next = true, workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE
@@ -246,7 +246,7 @@ func transient(t errorsv1.ErrorType) bool {
 }
 
 // callAgain sends an agent's call again: same arguments, same key.
-func (m *machine) callAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+func (m *machine) callAgain(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	adm := m.gate.Admit(op.GetServer(), op.GetTool(), "", a.GetPath())
 	if adm.Verdict != Granted {
 		m.operationWaits(a, op, adm)
@@ -256,12 +256,12 @@ func (m *machine) callAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *work
 }
 
 // callSettled tells the agent what is now known of its call, or makes the call anew.
-func (m *machine) callSettled(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, happened bool, output json.RawMessage) {
+func (m *machine) callSettled(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, happened bool, output json.RawMessage) {
 	if happened {
 		m.reply(Reply{OperationID: op.GetId(), Output: nullable(output)})
 		return
 	}
-	if m.ending() || op.GetGeneration() >= maxCallGenerations {
+	if m.ceasing(a.GetPath()) || op.GetGeneration() >= maxCallGenerations {
 		m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,
 			"%s/%s did not happen; call again later, or go on without it", op.GetServer(), op.GetTool())})
 		return

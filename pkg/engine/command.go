@@ -82,6 +82,7 @@ type Reply struct {
 // Resume lists the commands that a run still waits for, in a stable order.
 func Resume(run *workflowv1.Run) []Command {
 	var cs []Command
+	proceed := run.GetCompensation() != nil || run.GetLeaving() != nil
 	for _, h := range run.GetLocks() {
 		switch h.GetStatus() {
 		case workflowv1.LockStatus_LOCK_STATUS_WAITING:
@@ -91,6 +92,12 @@ func Resume(run *workflowv1.Run) []Command {
 		}
 	}
 	for _, a := range run.GetActive() {
+		switch {
+		case a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_GATHERING:
+			cs = append(cs, gatherFor(run, a))
+		case a.GetComposite() != nil:
+			proceed = true
+		}
 		for _, op := range openOperations(a) {
 			if inFlight(op) {
 				cs = append(cs, Attach{Operation: op, StepPath: a.GetPath()})
@@ -99,6 +106,9 @@ func Resume(run *workflowv1.Run) []Command {
 		if claimed := a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED; claimed || offerable(a) {
 			cs = append(cs, OfferTask{Task: a.GetTask(), StepPath: a.GetPath(), Claimed: claimed})
 		}
+	}
+	if proceed {
+		cs = append(cs, Proceed{})
 	}
 	return cs
 }

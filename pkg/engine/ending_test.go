@@ -187,8 +187,7 @@ states:
 	t.Run("waits for the call in flight", func(t *testing.T) {
 		w := begin(t, yaml(`{types: [deadline], compensate: {}}, {types: [timeout], transition: late}`))
 		w.after(2 * time.Minute)
-		w.answer("s/put", `1`)
-		w.wake()
+		w.answer("s/put", `1`) // the state is over its time: the gate after it is not opened any more
 		w.undo(1)
 		w.ends(compensated)
 	})

@@ -23,6 +23,8 @@ type failure struct {
 	retryAt time.Time
 	// noRetry: the tool server gets no more retries for now, or the step no more time.
 	noRetry bool
+	// inner: it is the error of a branch or an item, on which retries were spent already.
+	inner bool
 }
 
 // choice is a handler with what it does now.
@@ -37,28 +39,34 @@ type choice struct {
 type handlerScope struct {
 	name     string
 	handlers []*workflow.Handler
+	// outer tells that the scope lies around the branch or item that the step is in, or would: the state's and the run's do.
+	outer bool
 }
 
-func (m *machine) scopesOf(s *workflow.Step) []handlerScope {
-	return []handlerScope{{"step", s.Handlers}, {"state", s.State.Handlers}, {"run", m.def.Handlers}}
+func (m *machine) scopesOf(s *instance) []handlerScope {
+	return []handlerScope{
+		{name: "step", handlers: s.Handlers},
+		{name: "state", handlers: s.State.Handlers, outer: true},
+		{name: "run", handlers: m.def.Handlers, outer: true},
+	}
 }
 
 // openScopes are the scopes whose handlers may take an error of an open step. For an error of a fallback these are the handlers of the
 // fallback's own step, then those outside of the handler that began it: that one, and what is inside of it, is spent.
-func (m *machine) openScopes(s *workflow.Step, a *workflowv1.ActiveStep) []handlerScope {
+func (m *machine) openScopes(s *instance, a *workflowv1.ActiveStep) []handlerScope {
 	scopes := m.scopesOf(s)
 	if a.GetFallback() == "" {
 		return scopes
 	}
 	begunIn, _, _ := strings.Cut(a.GetFallback(), "/")
 	i := slices.IndexFunc(scopes, func(sc handlerScope) bool { return sc.name == begunIn })
-	return append([]handlerScope{{a.GetFallback(), m.workOf(s, a).Handlers}}, scopes[i+1:]...)
+	return append([]handlerScope{{name: a.GetFallback(), handlers: m.workOf(s, a).Handlers}}, scopes[i+1:]...)
 }
 
 // workOf is the step whose work is done: the step itself, or the fallback's step that the path of its handler leads to. A fallback's step
 // may have a fallback in turn, so that a path is a scope and the index of a handler at each level.
-func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.Step {
-	work := s
+func (m *machine) workOf(s *instance, a *workflowv1.ActiveStep) *workflow.Step {
+	work := s.Step
 	if a.GetFallback() == "" {
 		return work
 	}
@@ -72,7 +80,7 @@ func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.S
 	for _, index := range path[1:] {
 		i, err := strconv.Atoi(index)
 		if err != nil || i < 0 || i >= len(handlers) || handlers[i].Action.FallbackStep == nil {
-			return s
+			return s.Step
 		}
 		work = handlers[i].Action.FallbackStep
 		handlers = work.Handlers
@@ -81,8 +89,8 @@ func (m *machine) workOf(s *workflow.Step, a *workflowv1.ActiveStep) *workflow.S
 }
 
 // failStep takes up an error of a step that has no attempt to record. It reports whether the step has a result nevertheless.
-func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) bool {
-	if m.ending() {
+func (m *machine) failStep(s *instance, p *workflowv1.Problem, f failure) bool {
+	if m.ceasing(s.Path) {
 		m.giveUp(s, p)
 		return false
 	}
@@ -100,7 +108,7 @@ func (m *machine) failStep(s *workflow.Step, p *workflowv1.Problem, f failure) b
 
 // attemptFailed is the record of an attempt without success. An answer that was lost leaves the operation in doubt until the doubt is
 // settled or a later attempt succeeds: that a tool refuses a later one ("cancelled already") says nothing about the first.
-func (m *machine) attemptFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) *workflowv1.AttemptFailed {
+func (m *machine) attemptFailed(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) *workflowv1.AttemptFailed {
 	e := &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
 		Problem: p, Jitter: m.in.Jitter,
@@ -118,11 +126,11 @@ func (m *machine) attemptFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *
 }
 
 // attemptOver records an attempt without success and takes up its error.
-func (m *machine) attemptOver(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+func (m *machine) attemptOver(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	e := m.attemptFailed(s, a, op, p, f)
 	doubt := e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	var c choice
-	if !m.ending() || doubt && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
+	if !m.ceasing(s.Path) || doubt && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
 		c = m.pick(s, a, p, f)
 	}
 	if !c.retry && doubt && !f.noRetry && (f.unknown || transient(p.GetType())) {
@@ -162,22 +170,26 @@ func (m *machine) resendWithKey(a *workflowv1.ActiveStep, op *workflowv1.OpenOpe
 }
 
 // pick finds the handler of an error: innermost scope first, within a scope the first that matches. One without action passes the error
-// outward once its retry is spent; a retry further out does not apply then, so that retries never multiply.
-func (m *machine) pick(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
+// outward once its retry is spent; a retry further out does not apply then, so that retries never multiply. A scope around the branch or
+// item of the step only lends its retry: what it does besides is for the parallel or map step, when that fails with the error.
+func (m *machine) pick(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
 	mayRetry := !f.noRetry && retriable(p) && repeatable(a)
 	for _, sc := range m.openScopes(s, a) {
-		i := slices.IndexFunc(sc.handlers, func(h *workflow.Handler) bool { return m.matches(h, p, a) })
+		i := slices.IndexFunc(sc.handlers, func(h *workflow.Handler) bool { return m.matches(h, p, s, a) })
 		if i < 0 {
 			continue
 		}
 		c := choice{path: sc.name + "/" + strconv.Itoa(i), handler: sc.handlers[i]}
 		if r := c.handler.Retry; r != nil {
 			spent := a.GetHandlerAttempts()[c.path]
-			if mayRetry && spent+1 < r.MaxAttempts {
+			if mayRetry && spent+1 < r.MaxAttempts && !(sc.outer && f.inner) {
 				c.retry, c.wake = true, m.retryTime(r, spent+1, f)
 				return c
 			}
 			mayRetry = false
+		}
+		if sc.outer && s.frame() != "" {
+			return choice{}
 		}
 		if k := c.handler.Action.Kind; k != workflow.ActionNone && k != workflow.ActionFallbackCached {
 			return c
@@ -187,14 +199,14 @@ func (m *machine) pick(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1
 }
 
 // matches asks type and condition. "*" does not speak for unknown-outcome: only a handler that names it takes that from a person's hands.
-func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, a *workflowv1.ActiveStep) bool {
+func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, s *instance, a *workflowv1.ActiveStep) bool {
 	if !h.Matches(p.GetType()) || (h.Any && p.GetType() == errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME) {
 		return false
 	}
 	if h.When == nil {
 		return true
 	}
-	scope := m.scope()
+	scope := m.scopeAt(s)
 	scope.Error = errorInfo(p, int(a.GetOperation().GetAttempt()))
 	if op := a.GetOperation(); op != nil {
 		scope.Error.Effect = workflow.EffectName(op.GetEffect())
@@ -230,15 +242,13 @@ func (m *machine) retryTime(r *workflow.Retry, failures uint32, f failure) time.
 }
 
 // act does what the chosen handler says. It reports whether the step has its result.
-func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failure) bool {
-	if m.ending() {
-		m.giveUp(s, p) // the run undoes everything as soon as its operations are settled
+func (m *machine) act(s *instance, c choice, p *workflowv1.Problem, f failure) bool {
+	if m.ceasing(s.Path) {
+		m.giveUp(s, p) // whatever it belongs to ends, or undoes everything, as soon as its operations are settled
 		return false
 	}
 	if c.handler == nil {
-		m.handled(c, p, "none", nil)
-		m.giveUp(s, p)
-		m.abandon(p)
+		m.unhandled(s, c, p)
 		return false
 	}
 	act := c.handler.Action
@@ -254,20 +264,38 @@ func (m *machine) act(s *workflow.Step, c choice, p *workflowv1.Problem, f failu
 		return m.err == nil
 	case workflow.ActionTransition:
 		m.handled(c, p, "transition", nil)
-		m.giveUp(s, p)
-		m.enterState(m.def.States[act.Transition], &workflowv1.StateEntered{})
+		m.leaveFrom(s, c, p)
 	case workflow.ActionEscalate:
 		return m.escalate(s, c, p)
 	case workflow.ActionCompensate:
 		m.handled(c, p, "compensate", afterUndo(act.Compensate, m.evidence(s, "", p)))
-		m.giveUp(s, p)
-		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
+		m.leaveFrom(s, c, p)
 	case workflow.ActionFail:
 		m.handled(c, p, "fail", nil)
-		m.giveUp(s, p)
-		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
+		m.leaveFrom(s, c, p)
 	}
 	return false
+}
+
+// unhandled takes up an error that no handler takes: the branch or item of the step fails with it, or else the run.
+func (m *machine) unhandled(s *instance, c choice, p *workflowv1.Problem) {
+	if frame := s.frame(); frame != "" {
+		m.giveUp(s, p)
+		m.endBranch(frame, workflowv1.BranchStatus_BRANCH_STATUS_FAILED, p)
+		return
+	}
+	m.handled(c, p, "none", nil)
+	m.leaveFrom(s, c, p)
+}
+
+// leaveFrom gives a step up and leaves its state as the handler says.
+func (m *machine) leaveFrom(s *instance, c choice, p *workflowv1.Problem) {
+	m.giveUp(s, p)
+	act := workflow.Action{}
+	if c.handler != nil {
+		act = c.handler.Action
+	}
+	m.leaveState(&workflowv1.Leaving{Problem: p, Handler: c.path, StepPath: s.Path, StepId: s.ID}, act)
 }
 
 func (m *machine) handled(c choice, p *workflowv1.Problem, action string, ev *workflowv1.Evidence) {
@@ -278,8 +306,8 @@ func (m *machine) handled(c choice, p *workflowv1.Problem, action string, ev *wo
 
 // giveUp leaves a failed step. A step whose operation had its effect nevertheless, or may have had it, keeps that effect on record, and
 // what undoes it.
-func (m *machine) giveUp(s *workflow.Step, p *workflowv1.Problem) {
-	if effectLeft(activeByPath(m.run, s.Path)) != nil {
+func (m *machine) giveUp(s *instance, p *workflowv1.Problem) {
+	if a := activeByPath(m.run, s.Path); effectLeft(a) != nil || a.GetComposite().GetEffects() > 0 {
 		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_FAILED, problem: p})
 		return
 	}
@@ -288,18 +316,15 @@ func (m *machine) giveUp(s *workflow.Step, p *workflowv1.Problem) {
 	}}})
 }
 
-func (m *machine) fallbackOutput(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
-	scope := m.scope()
+func (m *machine) fallbackOutput(s *instance, c choice, p *workflowv1.Problem) bool {
+	scope := m.scopeAt(s)
 	scope.Error = errorInfo(p, 0)
 	out, err := c.handler.Action.FallbackOutput.EvalJSON(scope)
 	if err == nil && !m.checkOutput(s, out) {
 		err = fmt.Errorf("%s", m.outputProblem(s, out))
 	}
 	if err != nil {
-		broken := m.invalid(s, "fallback.output", err)
-		m.handled(choice{}, broken, "none", nil)
-		m.giveUp(s, broken)
-		m.abandon(broken)
+		m.unhandled(s, choice{}, m.invalid(s, "fallback.output", err))
 		return false
 	}
 	m.handled(c, p, "fallback", nil)
@@ -308,7 +333,7 @@ func (m *machine) fallbackOutput(s *workflow.Step, c choice, p *workflowv1.Probl
 }
 
 // beginFallback runs the handler's step in place of the failed one. It reports whether the step has its result.
-func (m *machine) beginFallback(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
+func (m *machine) beginFallback(s *instance, c choice, p *workflowv1.Problem) bool {
 	if effectLeft(activeByPath(m.run, s.Path)) != nil {
 		m.giveUp(s, p) // the effect of the step itself goes on record first
 	}
@@ -320,7 +345,7 @@ func (m *machine) beginFallback(s *workflow.Step, c choice, p *workflowv1.Proble
 	}
 	work := c.handler.Action.FallbackStep
 	if work.If != nil {
-		ok, err := work.If.EvalBool(m.scope())
+		ok, err := work.If.EvalBool(m.scopeAt(s))
 		if err != nil {
 			return m.failStep(s, m.invalid(s, "fallback.step.if", err), failure{})
 		}
@@ -333,7 +358,7 @@ func (m *machine) beginFallback(s *workflow.Step, c choice, p *workflowv1.Proble
 }
 
 // escalate hands the error to a person: in the target state's gate, or in place; or it notes the limitation and goes on.
-func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem) bool {
+func (m *machine) escalate(s *instance, c choice, p *workflowv1.Problem) bool {
 	esc := c.handler.Action.Escalate
 	ev := m.evidence(s, esc.Code, p)
 	switch {
@@ -343,8 +368,7 @@ func (m *machine) escalate(s *workflow.Step, c choice, p *workflowv1.Problem) bo
 		return m.err == nil
 	case esc.To != "":
 		m.handled(c, p, "escalate", ev)
-		m.giveUp(s, p)
-		m.enterState(m.def.States[esc.To], &workflowv1.StateEntered{})
+		m.leaveFrom(s, c, p)
 	default:
 		m.handled(c, p, "escalate", nil)
 		m.askInPlace(s, ev)
@@ -361,31 +385,25 @@ func afterUndo(c *workflow.CompensateScope, ev *workflowv1.Evidence) *workflowv1
 	return ev
 }
 
-func (m *machine) evidence(s *workflow.Step, code string, p *workflowv1.Problem) *workflowv1.Evidence {
+func (m *machine) evidence(s *instance, code string, p *workflowv1.Problem) *workflowv1.Evidence {
 	op := activeByPath(m.run, s.Path).GetOperation()
 	return &workflowv1.Evidence{Code: code, Problem: p, OperationId: op.GetId(), ArgumentsSequence: op.GetArgumentsSequence()}
 }
 
 // failState takes up an error of the state itself: a guard, its deadline, a lock, the visit limit. Only actions that need no step apply.
 func (m *machine) failState(p *workflowv1.Problem) {
-	scopes := []handlerScope{{"run", m.def.Handlers}}
+	scopes := []handlerScope{{name: "run", handlers: m.def.Handlers}}
 	if st := m.def.States[m.run.GetState()]; st != nil {
-		scopes = append([]handlerScope{{"state", st.Handlers}}, scopes...)
+		scopes = append([]handlerScope{{name: "state", handlers: st.Handlers}}, scopes...)
 	}
 	for _, sc := range scopes {
-		for i, h := range sc.handlers {
-			if !m.matches(h, p, nil) {
-				continue
-			}
-			if m.actOnState(choice{path: sc.name + "/" + strconv.Itoa(i), handler: h}, p) {
-				return
-			}
-			break
+		i := slices.IndexFunc(sc.handlers, func(h *workflow.Handler) bool { return m.matches(h, p, nil, nil) })
+		if i >= 0 && m.actOnState(choice{path: sc.name + "/" + strconv.Itoa(i), handler: sc.handlers[i]}, p) {
+			return
 		}
 	}
 	m.handled(choice{}, p, "none", nil)
-	m.dropSteps(p)
-	m.abandon(p)
+	m.leaveState(&workflowv1.Leaving{Problem: p}, workflow.Action{})
 }
 
 func (m *machine) actOnState(c choice, p *workflowv1.Problem) bool {
@@ -393,37 +411,17 @@ func (m *machine) actOnState(c choice, p *workflowv1.Problem) bool {
 	switch {
 	case act.Kind == workflow.ActionTransition:
 		m.handled(c, p, "transition", nil)
-		m.dropSteps(p)
-		m.enterState(m.def.States[act.Transition], &workflowv1.StateEntered{})
 	case act.Kind == workflow.ActionEscalate && act.Escalate.To != "":
 		m.handled(c, p, "escalate", &workflowv1.Evidence{Code: act.Escalate.Code, Problem: p})
-		m.dropSteps(p)
-		m.enterState(m.def.States[act.Escalate.To], &workflowv1.StateEntered{})
 	case act.Kind == workflow.ActionCompensate:
 		m.handled(c, p, "compensate", afterUndo(act.Compensate, &workflowv1.Evidence{Problem: p}))
-		m.dropSteps(p)
-		m.startCompensation(act.Compensate.Scope, act.Compensate.Then, workflowv1.Outcome_OUTCOME_COMPENSATED, p)
 	case act.Kind == workflow.ActionFail:
 		m.handled(c, p, "fail", nil)
-		m.dropSteps(p)
-		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
 	default:
 		return false
 	}
+	m.leaveState(&workflowv1.Leaving{Problem: p, Handler: c.path}, act)
 	return true
-}
-
-// dropSteps leaves all open steps; none of their operations is unsettled any more.
-func (m *machine) dropSteps(p *workflowv1.Problem) {
-	m.withdrawTasks()
-	m.closeDecisions("cancelled", func(d *workflowv1.PendingDecision) bool {
-		return d.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED
-	})
-	for _, a := range append([]*workflowv1.ActiveStep(nil), m.run.GetActive()...) {
-		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && m.err == nil {
-			m.giveUp(s, p)
-		}
-	}
 }
 
 // abandon ends the run with an error that nobody handled: what it completed is undone first.

@@ -47,7 +47,7 @@ func (f *Fold) Apply(ev *workflowv1.HistoryEvent) error {
 }
 
 func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
-	if f.applyStepFact(ev) || f.applyRunFact(ev) {
+	if f.applyStepFact(ev) || f.applyFrameFact(ev) || f.applyRunFact(ev) {
 		return nil
 	}
 	return fmt.Errorf("event %d holds a fact that this version does not know (%T)", ev.GetSequence(), ev.GetFact())
@@ -115,8 +115,7 @@ func (f *Fold) applyRunFact(ev *workflowv1.HistoryEvent) bool {
 	case *workflowv1.HistoryEvent_CompensationStarted:
 		f.compensationStarted(fact.CompensationStarted, now)
 	case *workflowv1.HistoryEvent_CompensationFinished:
-		f.Run.Compensation = nil
-		f.Run.Status = workflowv1.RunStatus_RUN_STATUS_RUNNING
+		f.compensationFinished(fact.CompensationFinished)
 	case *workflowv1.HistoryEvent_RunEnded:
 		f.runEnded(fact.RunEnded, seq, now)
 	case *workflowv1.HistoryEvent_ErrorHandled:
@@ -142,6 +141,7 @@ func startedRun(s *workflowv1.RunStarted, now *timestamppb.Timestamp) *workflowv
 func (f *Fold) stateEntered(e *workflowv1.StateEntered) {
 	r := f.Run
 	r.State, r.Phase, r.StateDeadline = e.GetState(), e.GetPhase(), e.GetDeadline()
+	r.Leaving = nil
 	r.Problem = nil // a run that goes on after an undo is over the error that led to it
 	if e.GetByTransition() {
 		r.Evidence = nil // it was for the gate of the state that an error led to
@@ -228,7 +228,7 @@ func (f *Fold) escalationClosed(e *workflowv1.EscalationClosed) {
 func (f *Fold) runEnded(e *workflowv1.RunEnded, seq uint64, now *timestamppb.Timestamp) {
 	r := f.Run
 	r.Status, r.Outcome, r.EndTime, r.EndSequence = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now, seq
-	r.Active, r.StateDeadline, r.Compensation, r.Evidence = nil, nil, nil, nil
+	r.Active, r.Frames, r.StateDeadline, r.Compensation, r.Evidence, r.Leaving = nil, nil, nil, nil, nil, nil
 	if e.GetProblem() != nil {
 		r.Problem = e.GetProblem()
 	}

@@ -26,7 +26,7 @@ func (f *Fold) operationIntended(e *workflowv1.OperationIntended, seq uint64, no
 			a.Deadline = e.GetStepDeadline()
 		}
 		if e.GetUndoSequence() != 0 {
-			f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope())
+			f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope(), e.GetUndoOwner())
 		}
 		if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
 			a.Generation = op.GetGeneration()

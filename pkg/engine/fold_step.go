@@ -33,29 +33,38 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 		op.Status, op.Problem = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED, nil
 		f.ledger(e.GetStepPath(), op, seq).OutputSequence = seq
 	}
-	f.record(e.GetStepId(), rec)
+	if n := e.GetEffects(); n > 0 {
+		holder.HoldsEffect, holder.ArgumentsDigest, holder.Effects = true, e.GetItemsDigest(), n
+		if e.GetStatus() == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED {
+			holder.EffectSequence = seq
+		}
+	} else if holder.GetHoldsEffect() && e.GetReusedSequence() == 0 {
+		f.effectStands(e.GetStepPath())
+	}
+	f.record(e.GetStepPath(), e.GetStepId(), rec)
 	if id := e.GetEffectStepId(); id != "" {
-		f.record(id, holder)
+		f.record(e.GetStepPath(), id, holder)
 	}
 	r.Counters.Steps++
 	r.Limited = r.GetLimited() || e.GetLimitsRun()
 	if e.GetCompensation() != nil {
-		f.pushUndo(e.GetCompensation().GetScope(), seq)
+		f.pushUndo(frameAround(r, e.GetStepPath()), e.GetCompensation().GetScope(), seq, 1)
 	}
 	f.close(e.GetStepPath())
 }
 
 // record sets the last result of a step. An effect that stands stays on record until it is undone or another takes its place: a visit
 // that skips the step or fails does not undo it.
-func (f *Fold) record(id string, rec *workflowv1.StepRecord) {
-	if f.Run.Steps == nil {
-		f.Run.Steps = map[string]*workflowv1.StepRecord{}
+func (f *Fold) record(path, id string, rec *workflowv1.StepRecord) {
+	records := f.records(path)
+	if records == nil {
+		return
 	}
-	if old := f.Run.Steps[id]; old.GetHoldsEffect() && !rec.GetHoldsEffect() {
-		rec.HoldsEffect, rec.EffectSequence = true, old.GetEffectSequence()
+	if old := records[id]; old.GetHoldsEffect() && !rec.GetHoldsEffect() {
+		rec.HoldsEffect, rec.EffectSequence, rec.Effects = true, old.GetEffectSequence(), old.GetEffects()
 		rec.IdempotencyKey, rec.ArgumentsDigest = old.GetIdempotencyKey(), old.GetArgumentsDigest()
 	}
-	f.Run.Steps[id] = rec
+	records[id] = rec
 }
 
 // stepOperation is the operation that gave the step's result, or whose effect stands or may stand.
@@ -73,7 +82,7 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 		a.Deadline = e.GetStepDeadline()
 	}
 	if e.GetUndoSequence() != 0 && a.GetUndoSequence() == 0 {
-		f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope())
+		f.popUndo(a, e.GetUndoSequence(), e.GetUndoPrevious(), e.GetUndoScope(), e.GetUndoOwner())
 	}
 	if e.GetHandler() != "" {
 		spend(a, e.GetHandler())
@@ -93,7 +102,7 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 }
 
 func (f *Fold) stepFailed(e *workflowv1.StepFailed) {
-	f.record(e.GetStepId(), &workflowv1.StepRecord{
+	f.record(e.GetStepPath(), e.GetStepId(), &workflowv1.StepRecord{
 		Status: workflowv1.StepStatus_STEP_STATUS_FAILED, Generation: e.GetGeneration(), Problem: e.GetProblem(),
 	})
 	f.close(e.GetStepPath())
@@ -130,11 +139,37 @@ func (f *Fold) taskReleased(e *workflowv1.TaskReleased, now *timestamppb.Timesta
 }
 
 func (f *Fold) compensationStarted(e *workflowv1.CompensationStarted, now *timestamppb.Timestamp) {
-	f.Run.Status = workflowv1.RunStatus_RUN_STATUS_COMPENSATING
-	f.Run.Compensation = &workflowv1.CompensationProgress{Scope: e.GetScope(), Then: e.GetThen(), Outcome: e.GetOutcome(), Since: now}
+	progress := &workflowv1.CompensationProgress{
+		Scope: e.GetScope(), Then: e.GetThen(), Outcome: e.GetOutcome(), Since: now, AfterSequence: e.GetAfterSequence(),
+	}
+	if e.GetOwner() != "" {
+		if frame := f.Run.GetFrames()[e.GetOwner()]; frame != nil {
+			frame.Compensation = progress
+		}
+		return
+	}
+	f.Run.Status, f.Run.Leaving = workflowv1.RunStatus_RUN_STATUS_COMPENSATING, nil
+	f.Run.Compensation = progress
 	if e.GetProblem() != nil {
 		f.Run.Problem = e.GetProblem()
 	}
+}
+
+func (f *Fold) compensationFinished(e *workflowv1.CompensationFinished) {
+	if e.GetOwner() == "" {
+		f.Run.Compensation = nil
+		f.Run.Status = workflowv1.RunStatus_RUN_STATUS_RUNNING
+	} else if frame := f.Run.GetFrames()[e.GetOwner()]; frame != nil {
+		frame.Compensation = nil
+	}
+}
+
+// compensation is the undo that an activity belongs to: the run's own, or that of a cancelled branch.
+func (f *Fold) compensation(a *workflowv1.ActiveStep) *workflowv1.CompensationProgress {
+	if owner := a.GetUndoOwner(); owner != "" {
+		return f.Run.GetFrames()[owner].GetCompensation()
+	}
+	return f.Run.GetCompensation()
 }
 
 // undoSettled ends the undo of one step. What it was the undo of stands in the ledger from then on as undone or not.
@@ -160,8 +195,8 @@ func (f *Fold) undoSettled(e *workflowv1.UndoSettled, seq uint64) {
 		r.Counters.Compensated++
 	} else {
 		r.Counters.CompensationFailed++
-		if r.GetCompensation() != nil {
-			r.Compensation.Failed++
+		if c := f.compensation(f.active(e.GetStepPath())); c != nil {
+			c.Failed++
 		}
 	}
 	if e.GetSucceeded() {
@@ -172,40 +207,30 @@ func (f *Fold) undoSettled(e *workflowv1.UndoSettled, seq uint64) {
 
 // stepUndone frees a step whose effect is undone to have it again. The undo of an older visit leaves the newest one's effect on record.
 func (f *Fold) stepUndone(e *workflowv1.UndoSettled) {
-	rec := f.Run.GetSteps()[e.GetStepId()]
+	if e.GetUndone() != nil && e.GetUndone().GetEffect() > workflowv1.Effect_EFFECT_READ {
+		f.effectUndone(e.GetStepPath())
+	}
+	records := f.records(e.GetStepPath())
+	rec := records[e.GetStepId()]
 	if rec == nil || rec.GetHoldsEffect() && e.GetUndone() != nil && rec.GetIdempotencyKey() != e.GetUndone().GetIdempotencyKey() {
 		return
 	}
 	rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
 	rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest, rec.EffectSequence = false, "", nil, 0
-	if of := f.Run.GetSteps()[stepOfFallback(e.GetStepId())]; of != nil && !of.GetHoldsEffect() {
+	if of := records[stepOfFallback(e.GetStepId())]; of != nil && !of.GetHoldsEffect() {
 		of.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
 	}
 }
 
-func (f *Fold) pushUndo(scope string, seq uint64) {
-	if f.Run.Undo == nil {
-		f.Run.Undo = map[string]*workflowv1.UndoStack{}
-	}
-	s := f.Run.Undo[scope]
-	if s == nil {
-		s = &workflowv1.UndoStack{}
-		f.Run.Undo[scope] = s
-	}
-	s.Top, s.Count = seq, s.GetCount()+1
-}
-
-// popUndo takes the record that an activity undoes off its scope's chain, so that it is undone at most once.
-func (f *Fold) popUndo(a *workflowv1.ActiveStep, seq, previous uint64, scope string) {
-	a.UndoSequence = seq
-	s := f.Run.GetUndo()[scope]
-	if s == nil || s.GetTop() != seq {
+// popUndo takes the record that an activity undoes off its chain, so that it is undone at most once.
+func (f *Fold) popUndo(a *workflowv1.ActiveStep, seq, previous uint64, scope, owner string) {
+	a.UndoSequence, a.UndoOwner = seq, owner
+	s := f.stacks(owner)[scope]
+	if s == nil || s.GetTop() != seq && !slices.Contains(s.GetMoreTops(), seq) {
 		return
 	}
-	s.Top, s.Count = previous, s.GetCount()-1
-	if s.GetTop() == 0 {
-		delete(f.Run.Undo, scope)
-	}
+	s.Count--
+	f.takeUndo(owner, scope, seq, previous)
 }
 
 // active returns the open step of a path, or nil.

@@ -75,11 +75,11 @@ func (m *machine) rolesOf(code string) []string {
 }
 
 // openGate asks the people of a human gate. Evidence that an escalated error left goes with the question.
-func (m *machine) openGate(s, work *workflow.Step) bool {
+func (m *machine) openGate(s *instance, work *workflow.Step) bool {
 	h := work.Human
 	var subject json.RawMessage
 	if h.Subject != nil {
-		v, err := h.Subject.EvalJSON(m.scope())
+		v, err := h.Subject.EvalJSON(m.scopeAt(s))
 		if err != nil {
 			return m.failStep(s, m.invalid(s, "human.subject", err), failure{})
 		}
@@ -103,7 +103,7 @@ func (m *machine) openGate(s, work *workflow.Step) bool {
 }
 
 // askInPlace opens an escalation about an error, on which the run waits where it is.
-func (m *machine) askInPlace(s *workflow.Step, ev *workflowv1.Evidence) {
+func (m *machine) askInPlace(s *instance, ev *workflowv1.Evidence) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
 		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED, Problem: ev.GetProblem(), StepDeadline: m.stepDeadline(s),
 	}}})
@@ -156,7 +156,7 @@ func (m *machine) decide(d Decide) error {
 	if m.err != nil || a == nil {
 		return m.err
 	}
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (m *machine) decide(d Decide) error {
 
 // checkDecision refuses an answer that cannot be carried out, before anything is recorded.
 func (m *machine) checkDecision(a *workflowv1.ActiveStep, p *workflowv1.PendingDecision, d Decide) error {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return nil
 	}
@@ -211,7 +211,7 @@ func (m *machine) pendingDecision(id string) *workflowv1.PendingDecision {
 	return nil
 }
 
-func (m *machine) gateDecided(s *workflow.Step, d Decide) {
+func (m *machine) gateDecided(s *instance, d Decide) {
 	out := map[string]any{"decision": d.Decision, "decided_by": d.By, "comment": d.Comment}
 	if len(d.Value) > 0 {
 		out["value"] = d.Value
@@ -224,7 +224,7 @@ func (m *machine) gateDecided(s *workflow.Step, d Decide) {
 	m.succeedStep(s, completion{output: v, problem: fallbackProblem(activeByPath(m.run, s.Path))})
 }
 
-func (m *machine) errorDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Decide) {
+func (m *machine) errorDecided(s *instance, a *workflowv1.ActiveStep, d Decide) {
 	p := a.GetProblem()
 	switch d.Decision {
 	case DecisionRetry:
@@ -235,16 +235,12 @@ func (m *machine) errorDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Dec
 	case DecisionSkip:
 		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p, limits: true})
 		m.goOn(s)
-	case DecisionRollBack:
-		m.giveUp(s, p)
-		m.startCompensation("", "", workflowv1.Outcome_OUTCOME_COMPENSATED, p)
-	case DecisionAbort:
-		m.giveUp(s, p)
-		m.end(workflowv1.Outcome_OUTCOME_FAILED, nil, p)
+	case DecisionRollBack, DecisionAbort:
+		m.decidedToLeave(s, d.Decision, p)
 	}
 }
 
-func (m *machine) outcomeDecided(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, d Decide) {
+func (m *machine) outcomeDecided(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, d Decide) {
 	if op == nil {
 		return
 	}
@@ -253,21 +249,35 @@ func (m *machine) outcomeDecided(s *workflow.Step, a *workflowv1.ActiveStep, op 
 		return
 	}
 	m.settled(a, op, workflowv1.Settlement_SETTLEMENT_DECIDED, true, d.Value, d.By)
-	p := op.GetProblem()
-	m.giveUp(s, p)
-	m.startCompensation("", "", workflowv1.Outcome_OUTCOME_COMPENSATED, p)
+	m.decidedToLeave(s, d.Decision, op.GetProblem())
 }
 
-func (m *machine) undoDecided(s *workflow.Step, a *workflowv1.ActiveStep, d Decide) {
+// decidedHandler begins the handler path of a person's decision that leads out of the state.
+const decidedHandler = "decision"
+
+// decidedToLeave gives a step up and ends the run as a person decided.
+func (m *machine) decidedToLeave(s *instance, decision string, p *workflowv1.Problem) {
+	m.giveUp(s, p)
+	m.leaveState(&workflowv1.Leaving{Problem: p, Handler: decidedHandler + "/" + decision, StepPath: s.Path, StepId: s.ID}, decidedAction(decision))
+}
+
+func decidedAction(decision string) workflow.Action {
+	if decision == DecisionAbort {
+		return workflow.Action{Kind: workflow.ActionFail}
+	}
+	return workflow.Action{Kind: workflow.ActionCompensate, Compensate: &workflow.CompensateScope{}}
+}
+
+func (m *machine) undoDecided(s *instance, a *workflowv1.ActiveStep, d Decide) {
 	switch d.Decision {
 	case DecisionRetry:
 		m.sendUndo(s, a)
 	case DecisionDoneByHand:
 		m.undoSettled(a, true, nil, nil)
-		m.nextUndo()
+		m.nextUndo(a.GetUndoOwner())
 	case DecisionGiveUp:
 		m.undoSettled(a, false, nil, a.GetProblem())
-		m.nextUndo()
+		m.nextUndo(a.GetUndoOwner())
 	}
 }
 

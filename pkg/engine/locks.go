@@ -16,7 +16,7 @@ func (m *machine) requestLocks(st *workflow.State) bool {
 		if m.holds(st.Name, l.Name) {
 			continue
 		}
-		key, err := l.Key.EvalString(m.scope())
+		key, err := l.Key.EvalString(m.scopeAt(nil))
 		if err != nil {
 			m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, "", "lock "+l.Name+": "+err.Error(), nil))
 			return true
@@ -55,10 +55,10 @@ func (m *machine) lockAcquired(ev LockAcquired) {
 		}
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_LockGranted{LockGranted: grant}})
-	if m.err != nil || m.ending() || m.requestLocks(st) {
+	if m.err != nil || m.halted(place{Block: st.Block}) || m.requestLocks(st) {
 		return
 	}
-	m.runFrom(st, 0)
+	m.runFrom(place{Block: st.Block}, 0)
 }
 
 func (m *machine) lockFreed(ev LockFreed) {

@@ -24,16 +24,16 @@ func activeByPath(run *workflowv1.Run, path string) *workflowv1.ActiveStep {
 const fallbackMark = "~"
 
 // recordID names the record of what a step's work did: the step itself, or the fallback's step in its place.
-func recordID(s, work *workflow.Step) string {
-	if s == work {
+func recordID(s *instance, work *workflow.Step) string {
+	if s.Step == work {
 		return s.ID
 	}
 	return s.ID + fallbackMark + work.ID
 }
 
 // operationPath is the step path of what a step's work did.
-func operationPath(s, work *workflow.Step) string {
-	if s == work {
+func operationPath(s *instance, work *workflow.Step) string {
+	if s.Step == work {
 		return s.Path
 	}
 	return s.Path + fallbackMark + work.ID

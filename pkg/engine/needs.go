@@ -23,7 +23,13 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 			seqs = append(seqs, s)
 		}
 	}
+	for _, path := range sortedKeys(run.GetFrames()) {
+		seqs = frameNeeds(seqs, def, run.GetFrames()[path])
+	}
 	for _, a := range run.GetActive() {
+		if c := a.GetComposite(); len(c.GetItemsDigest()) > 0 && c.GetStarted() < c.GetTotal() {
+			seqs = append(seqs, pageOf(c, c.GetStarted()))
+		}
 		if s := a.GetUndoSequence(); s != 0 {
 			seqs = append(seqs, s)
 		}
@@ -42,9 +48,28 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	for _, p := range run.GetPendingDecisions() {
 		seqs = append(seqs, p.GetSequence())
 	}
-	for _, s := range run.GetUndo() {
-		seqs = append(seqs, s.GetTop())
-	}
+	seqs = undoNeeds(seqs, run.GetUndo())
 	slices.Sort(seqs)
 	return slices.Compact(seqs)
+}
+
+func frameNeeds(seqs []uint64, def *workflow.Definition, f *workflowv1.Frame) []uint64 {
+	if s := f.GetItemsSequence(); s != 0 {
+		seqs = append(seqs, s)
+	}
+	if len(f.GetSteps()) > 0 {
+		for _, id := range def.Reads {
+			if s := f.GetSteps()[id].GetOutputSequence(); s != 0 {
+				seqs = append(seqs, s)
+			}
+		}
+	}
+	return undoNeeds(seqs, f.GetUndo())
+}
+
+func undoNeeds(seqs []uint64, stacks map[string]*workflowv1.UndoStack) []uint64 {
+	for _, s := range stacks {
+		seqs = append(append(seqs, s.GetTop()), s.GetMoreTops()...)
+	}
+	return seqs
 }

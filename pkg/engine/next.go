@@ -79,7 +79,7 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 // afterEnd tells which inputs an ended run still takes.
 func afterEnd(ev InputEvent) bool {
 	switch ev.(type) {
-	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired:
+	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered:
 		return true
 	}
 	return false
@@ -148,13 +148,17 @@ func (m *machine) take(ev InputEvent) error {
 		err = m.completeTask(ev)
 	case FailTask:
 		err = m.failTask(ev)
+	case Gathered:
+		m.gathered(ev)
+	case Continue:
 	default:
 		err = fmt.Errorf("engine: input %T is not known", ev)
 	}
 	if err != nil || m.err != nil {
 		return err
 	}
-	m.settleEnding()
+	m.bringOn()
+	m.continueUndo()
 	m.offerHeld(held)
 	return nil
 }

@@ -67,28 +67,29 @@ func (m *machine) enterState(to *workflow.State, cause *workflowv1.StateEntered)
 	if m.requestLocks(to) {
 		return
 	}
-	m.runFrom(to, 0)
+	m.runFrom(place{Block: to.Block}, 0)
 }
 
-// runFrom begins steps in order until one waits, then leaves the state.
-func (m *machine) runFrom(st *workflow.State, index int) {
-	for ; index < len(st.Steps); index++ {
-		if m.err != nil || m.ending() {
-			return
-		}
-		if !m.beginStep(st.Steps[index]) {
+// runFrom begins steps in order until one waits. At the end of its steps a state is left, and a branch or item has succeeded.
+func (m *machine) runFrom(p place, index int) {
+	for ; index < len(p.Steps); index++ {
+		if m.halted(p) || !m.beginStep(p.step(index)) {
 			return
 		}
 	}
-	if m.err == nil && !m.ending() {
-		m.leave(st)
+	switch {
+	case m.err != nil:
+	case p.Owner != nil:
+		m.endBranch(p.frame, workflowv1.BranchStatus_BRANCH_STATUS_SUCCEEDED, nil)
+	case !m.halted(p):
+		m.leave(p.State)
 	}
 }
 
 // leave takes the first transition whose guard is true.
 func (m *machine) leave(st *workflow.State) {
 	var guards []bool
-	scope := m.scope()
+	scope := m.scopeAt(nil)
 	for i, t := range st.Transitions {
 		if t.When != nil {
 			ok, err := t.When.EvalBool(scope)
@@ -148,7 +149,7 @@ func (m *machine) runResult() (json.RawMessage, error) {
 		return nil, nil
 	}
 	fields := map[string]json.RawMessage{}
-	scope := m.scope()
+	scope := m.scopeAt(nil)
 	for _, r := range m.def.Result {
 		v, err := r.Expr.EvalJSON(scope)
 		if err != nil {

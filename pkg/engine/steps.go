@@ -12,9 +12,9 @@ import (
 )
 
 // beginStep begins a step and reports whether it has its result already, so that the next one can begin.
-func (m *machine) beginStep(s *workflow.Step) bool {
+func (m *machine) beginStep(s *instance) bool {
 	if s.If != nil {
-		ok, err := s.If.EvalBool(m.scope())
+		ok, err := s.If.EvalBool(m.scopeAt(s))
 		if err != nil {
 			return m.failStep(s, m.invalid(s, "if", err), failure{})
 		}
@@ -23,12 +23,12 @@ func (m *machine) beginStep(s *workflow.Step) bool {
 			return m.err == nil
 		}
 	}
-	return m.beginWork(s, s)
+	return m.beginWork(s, s.Step)
 }
 
 // beginWork does what a step is: the step's own work, or that of the handler's fallback step that runs in its place. It reports whether
 // the step has its result.
-func (m *machine) beginWork(s, work *workflow.Step) bool {
+func (m *machine) beginWork(s *instance, work *workflow.Step) bool {
 	switch {
 	case work.Tool != nil:
 		return m.beginTool(s, work)
@@ -42,13 +42,17 @@ func (m *machine) beginWork(s, work *workflow.Step) bool {
 		return m.setValues(s, work.Set)
 	case work.Emit != nil:
 		return m.emitEvent(s, work.Emit)
+	case work.Parallel != nil:
+		return m.beginParallel(s, work.Parallel)
+	case work.Map != nil:
+		return m.beginMap(s, work.Map)
 	}
 	return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, "this kind of step is not known to this version", nil), failure{})
 }
 
 // lastGeneration is that of the newest operation or task of the step; it names them, so that none is ever taken for another.
-func (m *machine) lastGeneration(s *workflow.Step) uint32 {
-	return max(m.run.GetSteps()[s.ID].GetGeneration(), activeByPath(m.run, s.Path).GetGeneration())
+func (m *machine) lastGeneration(s *instance) uint32 {
+	return max(m.record(s, s.ID).GetGeneration(), activeByPath(m.run, s.Path).GetGeneration())
 }
 
 // completion is a step's result on its way into the history.
@@ -70,7 +74,7 @@ type completion struct {
 
 // completeStep records a step's result together with what is needed to undo it. An effect that the step had, or may have had, is kept on
 // record and can be undone whatever the result is.
-func (m *machine) completeStep(s *workflow.Step, c completion) {
+func (m *machine) completeStep(s *instance, c completion) {
 	a := activeByPath(m.run, s.Path)
 	work := m.workOf(s, a)
 	op := c.operation
@@ -82,24 +86,27 @@ func (m *machine) completeStep(s *workflow.Step, c completion) {
 		Event: c.event, Problem: c.problem, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,
 		HoldsEffect: c.reused != 0 || c.operation.GetEffect() > workflowv1.Effect_EFFECT_READ || mustStand(effectLeft(a)),
 	}
+	if n := a.GetComposite().GetEffects(); n > 0 {
+		e.HoldsEffect, e.Effects, e.ItemsDigest = true, n, a.GetComposite().GetItemsDigest()
+	}
 	if c.reused == 0 && (c.own || effectLeft(a) != nil) && work.Compensate != nil && work.Compensate.Tool != nil {
 		e.Compensation = m.compensationRecord(s, work, op, c.output)
 	}
-	if work != s && (e.GetHoldsEffect() || e.GetCompensation() != nil) {
+	if work != s.Step && (e.GetHoldsEffect() || e.GetCompensation() != nil) {
 		e.EffectStepId = recordID(s, work)
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepCompleted{StepCompleted: e}})
 }
 
 // succeedStep completes a step that did its own work, or a fallback's, and goes on.
-func (m *machine) succeedStep(s *workflow.Step, c completion) {
+func (m *machine) succeedStep(s *instance, c completion) {
 	if m.complete(s, c) {
 		m.goOn(s)
 	}
 }
 
 // complete checks the output of a step against its schema and records it. It reports whether the step has its result.
-func (m *machine) complete(s *workflow.Step, c completion) bool {
+func (m *machine) complete(s *instance, c completion) bool {
 	if m.checkOutput(s, c.output) {
 		c.status, c.own = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, true
 		m.completeStep(s, c)
@@ -115,17 +122,17 @@ func (m *machine) complete(s *workflow.Step, c completion) bool {
 }
 
 // goOn begins what follows a step that has its result.
-func (m *machine) goOn(s *workflow.Step) {
-	if m.err == nil && !m.ending() {
-		m.runFrom(s.State, s.Index+1)
+func (m *machine) goOn(s *instance) {
+	if m.err == nil {
+		m.runFrom(placeOf(s), s.Index+1)
 	}
 }
 
-func (m *machine) checkOutput(s *workflow.Step, output json.RawMessage) bool {
+func (m *machine) checkOutput(s *instance, output json.RawMessage) bool {
 	return s.Output == nil || s.Output.Validate(nullable(output)) == nil
 }
 
-func (m *machine) outputProblem(s *workflow.Step, output json.RawMessage) string {
+func (m *machine) outputProblem(s *instance, output json.RawMessage) string {
 	return fmt.Sprintf("output of step %s does not fit its schema: %v", s.ID, s.Output.Validate(nullable(output)))
 }
 
@@ -136,10 +143,10 @@ func nullable(v json.RawMessage) json.RawMessage {
 	return v
 }
 
-func (m *machine) beginWait(s *workflow.Step, w *workflow.WaitStep) bool {
+func (m *machine) beginWait(s *instance, w *workflow.WaitStep) bool {
 	until := m.now.Add(w.Duration)
 	if w.Until != nil {
-		t, err := w.Until.EvalTime(m.scope())
+		t, err := w.Until.EvalTime(m.scopeAt(s))
 		if err != nil {
 			return m.failStep(s, m.invalid(s, "wait.until", err), failure{})
 		}
@@ -154,9 +161,9 @@ func (m *machine) beginWait(s *workflow.Step, w *workflow.WaitStep) bool {
 	return false
 }
 
-func (m *machine) setValues(s *workflow.Step, set *workflow.SetStep) bool {
+func (m *machine) setValues(s *instance, set *workflow.SetStep) bool {
 	fields := map[string]json.RawMessage{}
-	scope := m.scope()
+	scope := m.scopeAt(s)
 	for _, v := range set.Values {
 		out, err := v.Expr.EvalJSON(scope)
 		if err != nil {
@@ -172,8 +179,8 @@ func (m *machine) setValues(s *workflow.Step, set *workflow.SetStep) bool {
 }
 
 // emitEvent publishes through the outbox: the event is in the same commit as the step's result.
-func (m *machine) emitEvent(s *workflow.Step, e *workflow.EmitEvent) bool {
-	scope := m.scope()
+func (m *machine) emitEvent(s *instance, e *workflow.EmitEvent) bool {
+	scope := m.scopeAt(s)
 	gen := m.lastGeneration(s) + 1
 	ev := &workflowv1.EmittedEvent{Id: m.key(s.Path, gen), Type: e.Type, Source: e.Source}
 	if e.Subject != nil {
@@ -207,7 +214,7 @@ func textOf(v json.RawMessage) string {
 }
 
 // invalid is the error of an expression that had no value.
-func (m *machine) invalid(s *workflow.Step, field string, err error) *workflowv1.Problem {
+func (m *machine) invalid(s *instance, field string, err error) *workflowv1.Problem {
 	return problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, field+": "+err.Error(), nil)
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // offerTask offers an agent step to agents. It reports whether the step has its result.
-func (m *machine) offerTask(s, work *workflow.Step) bool {
-	scope := m.scope()
+func (m *machine) offerTask(s *instance, work *workflow.Step) bool {
+	scope := m.scopeAt(s)
 	args := json.RawMessage(`{}`)
 	if work.Agent.Arguments != nil {
 		v, err := work.Agent.Arguments.EvalJSON(scope)
@@ -95,8 +95,8 @@ func staleClaim() *Refusal {
 
 func (m *machine) claimTask(ev ClaimTask) error {
 	a := activeByPath(m.run, ev.StepPath)
-	s, ok := stepByRecord(m.def, a.GetStepId())
-	if !ok || a.GetTask() == nil || m.ending() {
+	s, ok := m.stepOf(a)
+	if !ok || a.GetTask() == nil || m.ceasing(a.GetPath()) {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, "step %s has no task to claim", ev.StepPath)
 	}
 	switch a.GetStatus() {
@@ -116,9 +116,9 @@ func (m *machine) claimTask(ev ClaimTask) error {
 }
 
 // claimed returns the step of a claim, or why the claim does not count.
-func (m *machine) claimed(path string, token []byte) (*workflowv1.ActiveStep, *workflow.Step, error) {
+func (m *machine) claimed(path string, token []byte) (*workflowv1.ActiveStep, *instance, error) {
 	a := activeByPath(m.run, path)
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok || m.workOf(s, a).Agent == nil || len(token) == 0 || !bytes.Equal(a.GetTask().GetTokenDigest(), token) ||
 		a.GetStatus() != workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED {
 		return nil, nil, staleClaim()
@@ -176,7 +176,7 @@ func (m *machine) failTask(ev FailTask) error {
 }
 
 // taskFailed takes up the error of an agent step; with a retry left the task is offered again when its time comes.
-func (m *machine) taskFailed(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
+func (m *machine) taskFailed(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
 	m.command(WithdrawTask{TaskID: a.GetTask().GetId()})
 	if m.failStep(s, p, failure{}) {
 		m.goOn(s)

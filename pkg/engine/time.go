@@ -9,7 +9,6 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
 // NextWake is when the run needs a Tick; the zero time: not by itself.
@@ -23,15 +22,16 @@ func NextWake(run *workflowv1.Run) time.Time {
 	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
 		return wake
 	}
-	busy := unsettledOperations(run)
-	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !busy {
-		if run.GetCancel() == nil {
-			take(run.GetDeadline())
-		}
+	free := run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && run.GetLeaving() == nil
+	settled := free && !unsettledOperations(run)
+	if settled && run.GetCancel() == nil {
+		take(run.GetDeadline())
+	}
+	if settled || free && len(run.GetFrames()) > 0 {
 		take(run.GetStateDeadline())
 	}
 	for _, h := range run.GetLocks() {
-		if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !busy {
+		if settled {
 			take(h.GetDeadline())
 		}
 	}
@@ -39,7 +39,7 @@ func NextWake(run *workflowv1.Run) time.Time {
 		if !workedOn(a) {
 			take(a.GetWakeTime())
 		}
-		if !busy && a.GetUndoSequence() == 0 {
+		if free && mayBeOverdue(run, a) {
 			take(a.GetDeadline())
 		}
 		for _, c := range a.GetTask().GetOpenCalls() {
@@ -47,6 +47,12 @@ func NextWake(run *workflowv1.Run) time.Time {
 		}
 	}
 	return wake
+}
+
+// mayBeOverdue reports whether the time of an open step counts now: an attempt has its own, shorter time, an undo has none, and a parallel or
+// map step that is decided already only waits for what is under way.
+func mayBeOverdue(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
+	return a.GetUndoSequence() == 0 && !unsettledStep(a) && !a.GetComposite().GetDecided() && !cancelled(run, a.GetPath())
 }
 
 // workedOn reports whether calls of a claimed task are open: until they are settled its attempt is not over, whatever the time.
@@ -57,12 +63,12 @@ func workedOn(a *workflowv1.ActiveStep) bool {
 // unsettledOperations reports whether nobody knows yet if some operation had its effect. While that is so, what is over its time waits:
 // undo begins when every operation is settled, and attempts have their own, shorter time.
 func unsettledOperations(run *workflowv1.Run) bool {
-	for _, a := range run.GetActive() {
-		if slices.ContainsFunc(openOperations(a), unsettled) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(run.GetActive(), unsettledStep)
+}
+
+// unsettledStep is unsettledOperations of one open step.
+func unsettledStep(a *workflowv1.ActiveStep) bool {
+	return slices.ContainsFunc(openOperations(a), unsettled)
 }
 
 func due(t *timestamppb.Timestamp, now time.Time) bool { return t != nil && !t.AsTime().After(now) }
@@ -80,7 +86,7 @@ func (m *machine) tick() {
 			m.wakeStep(a)
 		}
 	}
-	if m.err == nil && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && !unsettledOperations(m.run) && !m.ending() {
+	if m.err == nil && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && m.run.GetLeaving() == nil && !m.ending() {
 		m.overdue()
 	}
 }
@@ -94,7 +100,7 @@ func activePaths(run *workflowv1.Run) []string {
 }
 
 func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}
@@ -110,7 +116,7 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 	}
 	switch a.GetStatus() {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
-		over := m.ending() || a.GetUndoSequence() == 0 && (due(a.GetDeadline(), m.now) || due(m.run.GetStateDeadline(), m.now))
+		over := a.GetUndoSequence() == 0 && (m.ceasing(a.GetPath()) || due(a.GetDeadline(), m.now) || due(m.run.GetStateDeadline(), m.now))
 		if !over || unknown(a.GetOperation()) {
 			m.again(a)
 		}
@@ -137,7 +143,7 @@ func dueCalls(a *workflowv1.ActiveStep, now time.Time) []string {
 }
 
 // wakeOperation does what an operation has been waiting to do: ask its probe, or go out again.
-func (m *machine) wakeOperation(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+func (m *machine) wakeOperation(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	switch {
 	case op == nil || m.err != nil:
 	case unknown(op) && (!harmless(op) || a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE):
@@ -149,7 +155,7 @@ func (m *machine) wakeOperation(s *workflow.Step, a *workflowv1.ActiveStep, op *
 	}
 }
 
-func (m *machine) decisionOverdue(s *workflow.Step, a *workflowv1.ActiveStep) {
+func (m *machine) decisionOverdue(s *instance, a *workflowv1.ActiveStep) {
 	id := a.GetEscalationId()
 	m.closeDecisions("overdue", func(p *workflowv1.PendingDecision) bool { return p.GetEscalationId() == id })
 	p := problem(errorsv1.ErrorType_ERROR_TYPE_DECISION_OVERDUE, s.Path, "nobody decided in time", nil)
@@ -158,10 +164,10 @@ func (m *machine) decisionOverdue(s *workflow.Step, a *workflowv1.ActiveStep) {
 	}
 }
 
-// overdue ends what is over its time: a lock's wait or hold, a step, the state. The run's own deadline is part of ending.
+// overdue ends what is over its time: a lock's wait or hold, or a step. The deadlines of the state and of the run are part of settling.
 func (m *machine) overdue() {
 	for _, h := range m.run.GetLocks() {
-		if due(h.GetDeadline(), m.now) {
+		if due(h.GetDeadline(), m.now) && !m.mustSettle() {
 			what := "held longer than it may be"
 			if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
 				what = "not granted in time"
@@ -170,18 +176,26 @@ func (m *machine) overdue() {
 			return
 		}
 	}
-	for _, a := range m.run.GetActive() {
-		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && due(a.GetDeadline(), m.now) {
-			m.closeStepWaits(a)
-			p := problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path, fmt.Sprintf("step %s took longer than %s", s.ID, s.Timeout), nil)
-			if m.failStep(s, p, failure{noRetry: true}) {
-				m.goOn(s)
-			}
-			return
+	for _, path := range activePaths(m.run) {
+		a := activeByPath(m.run, path)
+		if a == nil || m.err != nil || !due(a.GetDeadline(), m.now) || !mayBeOverdue(m.run, a) || m.ceasing(path) {
+			continue
+		}
+		if s, ok := m.stepOf(a); ok {
+			m.stepOverdue(s, a)
 		}
 	}
-	if due(m.run.GetStateDeadline(), m.now) {
-		m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", fmt.Sprintf("state %s took longer than it may", m.run.GetState()), nil))
+}
+
+func (m *machine) stepOverdue(s *instance, a *workflowv1.ActiveStep) {
+	p := problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path, fmt.Sprintf("step %s took longer than %s", s.ID, s.Timeout), nil)
+	if m.hasFrames(s.Path) {
+		m.cancelBranches(a, p, false)
+		return
+	}
+	m.closeStepWaits(a)
+	if m.failStep(s, p, failure{noRetry: true}) {
+		m.goOn(s)
 	}
 }
 
@@ -203,7 +217,7 @@ func (m *machine) ending() bool {
 
 // settleEnding undoes and ends a run that is to end early, once every operation is settled.
 func (m *machine) settleEnding() {
-	if m.err != nil || !m.ending() || unsettledOperations(m.run) {
+	if m.err != nil || !m.ending() || m.mustSettle() {
 		return
 	}
 	outcome := workflowv1.Outcome_OUTCOME_CANCELLED

@@ -14,8 +14,8 @@ import (
 )
 
 // beginTool resolves a tool call and makes its intent durable, unless an earlier visit's effect answers, or no slot is free.
-func (m *machine) beginTool(s, work *workflow.Step) bool {
-	call, scope := work.Tool, m.scope()
+func (m *machine) beginTool(s *instance, work *workflow.Step) bool {
+	call, scope := work.Tool, m.scopeAt(s)
 	args, err := call.Arguments.EvalJSON(scope)
 	if err != nil {
 		return m.failStep(s, m.invalid(s, "tool.arguments", err), failure{})
@@ -32,7 +32,7 @@ func (m *machine) beginTool(s, work *workflow.Step) bool {
 			fmt.Sprintf("arguments of %s/%s: %v", call.Server, call.Tool, err), nil), failure{})
 	}
 	sum := digest(args)
-	if rec := m.run.GetSteps()[recordID(s, work)]; rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
+	if rec := m.record(s, recordID(s, work)); rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
 		return m.reuse(s, rec, sum)
 	}
 	adm := m.gate.Admit(call.Server, call.Tool, call.Breaker, s.Path)
@@ -87,7 +87,7 @@ func checkArguments(pol *workflow.ToolPolicy, args json.RawMessage, key string) 
 }
 
 // reuse answers a step whose effect of an earlier visit stands: with its output when the arguments are the same, else with already-done.
-func (m *machine) reuse(s *workflow.Step, rec *workflowv1.StepRecord, sum []byte) bool {
+func (m *machine) reuse(s *instance, rec *workflowv1.StepRecord, sum []byte) bool {
 	because := "with other arguments"
 	switch {
 	case rec.GetEffectSequence() == 0:
@@ -100,7 +100,7 @@ func (m *machine) reuse(s *workflow.Step, rec *workflowv1.StepRecord, sum []byte
 		fmt.Sprintf("step %s has had its effect, %s; compensate it first, or put run.visits(%q) in its idempotency_key", s.ID, because, s.State.Name), nil), failure{})
 }
 
-func (m *machine) waitForSlot(s *workflow.Step) {
+func (m *machine) waitForSlot(s *instance) {
 	if a := activeByPath(m.run, s.Path); a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 		return
 	}
@@ -110,7 +110,7 @@ func (m *machine) waitForSlot(s *workflow.Step) {
 }
 
 // stepDeadline is set when the step begins, and again when it begins afresh: as a fallback, or after a person had it.
-func (m *machine) stepDeadline(s *workflow.Step) *timestamppb.Timestamp {
+func (m *machine) stepDeadline(s *instance) *timestamppb.Timestamp {
 	if activeByPath(m.run, s.Path).GetDeadline() != nil {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (m *machine) intend(e *workflowv1.OperationIntended) {
 
 // breakerOf is the breaker that a tool step names; other calls count for the tool server's own.
 func (m *machine) breakerOf(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) string {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok || op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
 		return ""
 	}
@@ -170,7 +170,7 @@ func (m *machine) slotFree(ev SlotFree) {
 		return
 	}
 	for _, op := range openOperations(a) {
-		if s, ok := stepByRecord(m.def, a.GetStepId()); ok && op.GetWaitsForSlot() && m.err == nil {
+		if s, ok := m.stepOf(a); ok && op.GetWaitsForSlot() && m.err == nil {
 			m.wakeOperation(s, a, op)
 			return
 		}
@@ -179,7 +179,7 @@ func (m *machine) slotFree(ev SlotFree) {
 
 // again does what an open step has been waiting to do: its first attempt, its next one, or its undo.
 func (m *machine) again(a *workflowv1.ActiveStep) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}
@@ -202,7 +202,7 @@ func (m *machine) again(a *workflowv1.ActiveStep) {
 }
 
 // nextAttempt sends the open operation of a step again: same arguments, same key.
-func (m *machine) nextAttempt(s *workflow.Step, a *workflowv1.ActiveStep) {
+func (m *machine) nextAttempt(s *instance, a *workflowv1.ActiveStep) {
 	op := a.GetOperation()
 	breaker := ""
 	if call := m.workOf(s, a).Tool; call != nil {
@@ -234,7 +234,7 @@ func (m *machine) wait(a *workflowv1.ActiveStep, status workflowv1.ActivityStatu
 }
 
 // resend intends the next attempt of an operation.
-func (m *machine) resend(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, incarnation string) {
+func (m *machine) resend(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, incarnation string) {
 	next := clone(op)
 	next.Attempt++
 	next.Incarnation, next.IntentTime, next.Deadline = incarnation, m.at(m.now), m.attemptDeadline(m.workOf(s, a))
@@ -276,7 +276,7 @@ func (m *machine) answered(ev Answered) {
 }
 
 func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -11,9 +12,9 @@ import (
 )
 
 // compensationRecord resolves the undo of what a step's work did while everything it needs is at hand.
-func (m *machine) compensationRecord(s, work *workflow.Step, op *workflowv1.OpenOperation, output json.RawMessage) *workflowv1.CompensationRecord {
+func (m *machine) compensationRecord(s *instance, work *workflow.Step, op *workflowv1.OpenOperation, output json.RawMessage) *workflowv1.CompensationRecord {
 	call := work.Compensate.Tool
-	scope := m.scope()
+	scope := m.scopeAt(s)
 	scope.Original = &workflow.Original{Output: nullable(output)}
 	if op.GetArgumentsSequence() != 0 {
 		scope.Original.Arguments = argumentsOf(m.event(op.GetArgumentsSequence()))
@@ -23,7 +24,7 @@ func (m *machine) compensationRecord(s, work *workflow.Step, op *workflowv1.Open
 	}
 	rec := &workflowv1.CompensationRecord{
 		Scope: s.State.Scope, Server: call.Server, Tool: call.Tool, Effect: call.Effect, IdempotencyArgument: call.IdempotencyArgument,
-		Previous: m.run.GetUndo()[s.State.Scope].GetTop(), StepPath: operationPath(s, work), StepId: recordID(s, work),
+		Previous: undoAt(m.run, s.frame())[s.State.Scope].GetTop(), StepPath: operationPath(s, work), StepId: recordID(s, work),
 	}
 	// The step has had its effect. Where its undo cannot be written down, losing either would be worse than asking a person later: the record
 	// stays without arguments, and the undo fails when its time comes.
@@ -59,50 +60,89 @@ func (m *machine) startCompensation(scope, then string, outcome workflowv1.Outco
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationStarted{CompensationStarted: &workflowv1.CompensationStarted{
 		Scope: scope, Then: then, Outcome: outcome, Problem: p,
 	}}})
-	m.nextUndo()
+	m.nextUndo("")
 }
 
-// nextUndo undoes the newest step that is left in the scope, or ends the compensation.
-func (m *machine) nextUndo() {
+// continueUndo goes on with an undo whose next record was not at hand before.
+func (m *machine) continueUndo() {
+	if m.err == nil && m.run.GetCompensation() != nil && !hasUndo(m.run, "") {
+		m.nextUndo("")
+	}
+	for _, path := range sortedKeys(m.run.GetFrames()) {
+		f := m.run.GetFrames()[path]
+		if m.err == nil && f.GetCompensation() != nil && len(f.GetUndo()) > 0 && !hasUndo(m.run, path) {
+			m.nextUndo(path)
+		}
+	}
+}
+
+// hasUndo reports whether an undo of the run itself, or of a cancelled branch, is open.
+func hasUndo(run *workflowv1.Run, owner string) bool {
+	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		return a.GetUndoSequence() != 0 && a.GetUndoOwner() == owner
+	})
+}
+
+// nextUndo undoes the newest step that is left: of the scope that the run undoes, or of a cancelled branch. With none left, the run's undo
+// is over.
+func (m *machine) nextUndo(owner string) {
 	if m.err != nil {
 		return
 	}
-	name, top := m.newestUndo()
-	if top == 0 {
+	name, top := m.newestUndo(owner)
+	switch {
+	case top == 0 && owner == "":
 		m.finishCompensation()
+		return
+	case top == 0:
+		return
+	case !m.atHand(top):
+		m.command(Proceed{})
+		return
+	}
+	if group := m.event(top).GetBranchEnded().GetUndo()[name]; group != nil {
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoGroupOpened{UndoGroupOpened: &workflowv1.UndoGroupOpened{
+			Scope: name, Sequence: top, Tops: group.GetTops(), Previous: group.GetPrevious(), Owner: owner,
+		}}})
+		m.nextUndo(owner)
 		return
 	}
 	rec := m.event(top).GetStepCompleted().GetCompensation()
-	s, ok := stepByRecord(m.def, rec.GetStepId())
+	step, ok := stepByRecord(m.def, rec.GetStepId())
 	if m.err != nil {
 		return
 	}
+	s := &instance{Step: step, Path: rec.GetStepPath()}
 	if !ok {
 		m.err = fmt.Errorf("engine: compensation record %d names step %q, which the definition does not have", top, rec.GetStepId())
 		return
 	}
 	if rec.GetArguments() == nil {
 		// It is given up with the next input, when the record before this one is at hand.
-		m.undoWaits(rec, top, name, Admission{Verdict: BreakerOpen, Until: m.now})
+		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: m.now})
 		return
 	}
 	if until := rec.GetNotBefore(); until != nil && !due(until, m.now) {
-		m.undoWaits(rec, top, name, Admission{Verdict: BreakerOpen, Until: until.AsTime()})
+		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: until.AsTime()})
 		return
 	}
 	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
 	if adm.Verdict != Granted {
-		m.undoWaits(rec, top, name, adm)
+		m.undoWaits(rec, top, name, owner, adm)
 		return
 	}
-	m.intendUndo(s, rec, top, name, adm.Incarnation)
+	m.intendUndo(s, rec, top, name, owner, adm.Incarnation)
 }
 
-// newestUndo is the newest compensation record of the scope that is undone; with no scope, of all.
-func (m *machine) newestUndo() (scope string, top uint64) {
-	want := m.run.GetCompensation().GetScope()
-	for _, name := range sortedKeys(m.run.GetUndo()) {
-		if s := m.run.GetUndo()[name]; (want == "" || want == name) && s.GetTop() > top {
+// newestUndo is the newest compensation record of the scope that the run undoes; with no scope, or of a cancelled branch, of all.
+func (m *machine) newestUndo(owner string) (scope string, top uint64) {
+	want, after := m.run.GetCompensation().GetScope(), m.run.GetCompensation().GetAfterSequence()
+	if owner != "" {
+		want, after = "", 0
+	}
+	stacks := undoAt(m.run, owner)
+	for _, name := range sortedKeys(stacks) {
+		if s := stacks[name]; (want == "" || want == name) && s.GetTop() > max(top, after) {
 			scope, top = name, s.GetTop()
 		}
 	}
@@ -110,7 +150,7 @@ func (m *machine) newestUndo() (scope string, top uint64) {
 }
 
 // undoBreaker is the breaker that an undo counts for; empty: the tool server's own.
-func undoBreaker(s *workflow.Step) string {
+func undoBreaker(s *instance) string {
 	if s.Compensate != nil && s.Compensate.Tool != nil {
 		return s.Compensate.Tool.Breaker
 	}
@@ -118,10 +158,10 @@ func undoBreaker(s *workflow.Step) string {
 }
 
 // undoWaits parks an undo until it may go out.
-func (m *machine) undoWaits(rec *workflowv1.CompensationRecord, seq uint64, scope string, adm Admission) {
+func (m *machine) undoWaits(rec *workflowv1.CompensationRecord, seq uint64, scope, owner string, adm Admission) {
 	e := &workflowv1.StepWaiting{
 		StepPath: rec.GetStepPath(), StepId: rec.GetStepId(), Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT,
-		UndoSequence: seq, UndoPrevious: rec.GetPrevious(), UndoScope: scope,
+		UndoSequence: seq, UndoPrevious: rec.GetPrevious(), UndoScope: scope, UndoOwner: owner,
 	}
 	if adm.Verdict == BreakerOpen {
 		e.Status, e.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, m.at(adm.Until)
@@ -129,21 +169,22 @@ func (m *machine) undoWaits(rec *workflowv1.CompensationRecord, seq uint64, scop
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: e}})
 }
 
-func (m *machine) intendUndo(s *workflow.Step, rec *workflowv1.CompensationRecord, seq uint64, scope, incarnation string) {
+func (m *machine) intendUndo(s *instance, rec *workflowv1.CompensationRecord, seq uint64, scope, owner, incarnation string) {
 	id := fmt.Sprintf("%s/undo/%d", rec.GetStepPath(), seq)
 	op := &workflowv1.OpenOperation{
 		Id: id, Attempt: 1, ArgumentsSequence: seq, Incarnation: incarnation, Server: rec.GetServer(), Tool: rec.GetTool(), Effect: rec.GetEffect(),
 		IdempotencyKey: cmp.Or(rec.GetIdempotencyKey(), m.run.GetId()+"/"+id), IdempotencyArgument: rec.GetIdempotencyArgument(), IntentTime: m.at(m.now),
-		Deadline: m.attemptDeadline(s), Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION, Generation: 1,
+		Deadline: m.attemptDeadline(s.Step), Purpose: workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION, Generation: 1,
 		ArgumentsDigest: digest(rec.GetArguments().GetInline()),
 	}
 	m.intend(&workflowv1.OperationIntended{
 		Operation: op, StepPath: rec.GetStepPath(), StepId: rec.GetStepId(), UndoSequence: seq, UndoPrevious: rec.GetPrevious(), UndoScope: scope,
+		UndoOwner: owner,
 	})
 }
 
 // sendUndo sends an undo that waited for its slot or its time.
-func (m *machine) sendUndo(s *workflow.Step, a *workflowv1.ActiveStep) {
+func (m *machine) sendUndo(s *instance, a *workflowv1.ActiveStep) {
 	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
 	if m.err != nil {
 		return
@@ -158,18 +199,18 @@ func (m *machine) sendUndo(s *workflow.Step, a *workflowv1.ActiveStep) {
 		if adm.Verdict == Busy && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 			return
 		}
-		m.undoWaits(rec, a.GetUndoSequence(), rec.GetScope(), adm)
+		m.undoWaits(rec, a.GetUndoSequence(), rec.GetScope(), a.GetUndoOwner(), adm)
 		return
 	}
 	if op := a.GetOperation(); op != nil {
 		m.resend(s, a, op, adm.Incarnation)
 		return
 	}
-	m.intendUndo(s, rec, a.GetUndoSequence(), rec.GetScope(), adm.Incarnation)
+	m.intendUndo(s, rec, a.GetUndoSequence(), rec.GetScope(), a.GetUndoOwner(), adm.Incarnation)
 }
 
 func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}
@@ -181,11 +222,11 @@ func (m *machine) undoAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 }
 
 // undoOutcome records what is known of an undo and goes on.
-func (m *machine) undoOutcome(s *workflow.Step, a *workflowv1.ActiveStep, happened bool, output json.RawMessage) {
+func (m *machine) undoOutcome(s *instance, a *workflowv1.ActiveStep, happened bool, output json.RawMessage) {
 	switch op := a.GetOperation(); {
 	case happened:
 		m.undoSettled(a, true, output, nil)
-		m.nextUndo()
+		m.nextUndo(a.GetUndoOwner())
 	case op.GetAttempt() < undoRetry(s).MaxAttempts:
 		m.sendUndo(s, a)
 	default:
@@ -205,7 +246,7 @@ func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.Raw
 }
 
 // undoRetry is the retry of an undo; without one in the definition it is tried once.
-func undoRetry(s *workflow.Step) *workflow.Retry {
+func undoRetry(s *instance) *workflow.Retry {
 	if s.Compensate != nil && s.Compensate.Retry != nil {
 		return s.Compensate.Retry
 	}
@@ -213,7 +254,7 @@ func undoRetry(s *workflow.Step) *workflow.Retry {
 }
 
 // undoFailed tries an undo again, or gives it into a person's hands.
-func (m *machine) undoFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+func (m *machine) undoFailed(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	r := undoRetry(s)
 	e := m.attemptFailed(s, a, op, p, f)
 	if op.GetAttempt() < r.MaxAttempts {
@@ -226,13 +267,13 @@ func (m *machine) undoFailed(s *workflow.Step, a *workflowv1.ActiveStep, op *wor
 }
 
 // undoGivenUp asks a person about an undo that failed, and goes on or stops as the definition declares.
-func (m *machine) undoGivenUp(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
+func (m *machine) undoGivenUp(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
 	stop := m.def.Proto.GetCompensation().GetOnFailure() == workflowv1.OnCompensationFailure_ON_COMPENSATION_FAILURE_ESCALATE_AND_STOP
 	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
 	q := question{
 		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
 		decisions: []string{DecisionDoneByHand, DecisionGiveUp}, subject: rec.GetArguments().GetInline(),
-		text:     fmt.Sprintf("The undo of step %s by %s/%s failed. %d more steps are to be undone.", a.GetStepId(), rec.GetServer(), rec.GetTool(), m.undoLeft()),
+		text:     fmt.Sprintf("The undo of step %s by %s/%s failed. %d more steps are to be undone.", a.GetStepId(), rec.GetServer(), rec.GetTool(), m.undoLeft(a.GetUndoOwner())),
 		evidence: &workflowv1.Evidence{Code: "undo-failed", Problem: p, OperationId: a.GetOperation().GetId(), ArgumentsSequence: a.GetUndoSequence()},
 	}
 	if stop {
@@ -245,14 +286,14 @@ func (m *machine) undoGivenUp(s *workflow.Step, a *workflowv1.ActiveStep, p *wor
 	}
 	m.openEscalation(q)
 	m.undoSettled(a, false, nil, p)
-	m.nextUndo()
+	m.nextUndo(a.GetUndoOwner())
 }
 
-func (m *machine) undoLeft() uint32 {
+func (m *machine) undoLeft(owner string) uint32 {
 	var n uint32
 	want := m.run.GetCompensation().GetScope()
-	for name, s := range m.run.GetUndo() {
-		if want == "" || want == name {
+	for name, s := range undoAt(m.run, owner) {
+		if owner != "" || want == "" || want == name {
 			n += s.GetCount()
 		}
 	}

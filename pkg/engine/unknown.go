@@ -36,7 +36,7 @@ func (m *machine) unanswered(ev Unanswered) {
 		m.probeUnanswered(a, op, p)
 		return
 	}
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}
@@ -68,7 +68,7 @@ func harmless(op *workflowv1.OpenOperation) bool {
 }
 
 // sendAgain repeats an attempt that never left: it costs no retry.
-func (m *machine) sendAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem) {
+func (m *machine) sendAgain(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem) {
 	e := m.attemptFailed(s, a, op, p, failure{})
 	e.WakeTime, e.Next = m.at(m.now), workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
@@ -78,7 +78,7 @@ func (m *machine) sendAgain(s *workflow.Step, a *workflowv1.ActiveStep, op *work
 }
 
 // outcomeUnknown begins to find out whether a write happened.
-func (m *machine) outcomeUnknown(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
+func (m *machine) outcomeUnknown(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	e := m.attemptFailed(s, a, op, p, f)
 	e.WakeTime, e.Next = m.at(m.now), workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
@@ -89,7 +89,7 @@ func (m *machine) outcomeUnknown(s *workflow.Step, a *workflowv1.ActiveStep, op 
 }
 
 // settleTime is when an attempt that is unknown from now on can no longer land.
-func (m *machine) settleTime(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, serverEnded bool) *timestamppb.Timestamp {
+func (m *machine) settleTime(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, serverEnded bool) *timestamppb.Timestamp {
 	if serverEnded || op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
 		return m.at(m.now)
 	}
@@ -97,7 +97,7 @@ func (m *machine) settleTime(s *workflow.Step, a *workflowv1.ActiveStep, op *wor
 }
 
 // policyOf is what governs an open operation.
-func (m *machine) policyOf(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) *workflow.ToolPolicy {
+func (m *machine) policyOf(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) *workflow.ToolPolicy {
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
 		if s.Agent != nil && s.Agent.Tools[op.GetServer()+"/"+op.GetTool()] != nil {
@@ -116,7 +116,7 @@ func (m *machine) policyOf(s *workflow.Step, a *workflowv1.ActiveStep, op *workf
 }
 
 // askAbout asks the probe of an operation of unknown outcome, or a person when there is none or it cannot tell.
-func (m *machine) askAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+func (m *machine) askAbout(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	if m.err != nil || op == nil {
 		return
 	}
@@ -130,7 +130,7 @@ func (m *machine) askAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workf
 		m.operationWaits(a, op, adm)
 		return
 	}
-	args, err := pol.Reconcile.Arguments.EvalJSON(m.probeScope(op))
+	args, err := pol.Reconcile.Arguments.EvalJSON(m.probeScope(s, op))
 	if err != nil {
 		m.askPersonAbout(s, a, op)
 		return
@@ -144,8 +144,8 @@ func (m *machine) askAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workf
 	m.intend(&workflowv1.OperationIntended{Operation: probe, StepPath: a.GetPath(), StepId: a.GetStepId(), Arguments: inline(args)})
 }
 
-func (m *machine) probeScope(op *workflowv1.OpenOperation) *workflow.Scope {
-	scope := m.scope()
+func (m *machine) probeScope(s *instance, op *workflowv1.OpenOperation) *workflow.Scope {
+	scope := m.scopeAt(s)
 	scope.Self = &workflow.Self{
 		IdempotencyKey: op.GetIdempotencyKey(), OperationID: op.GetId(), Arguments: argumentsOf(m.event(op.GetArgumentsSequence())),
 	}
@@ -178,7 +178,7 @@ func (m *machine) operationWaits(a *workflowv1.ActiveStep, op *workflowv1.OpenOp
 // lateReceipt settles the doubt about an attempt by its own answer, which came after it was given up as unknown. A tool that refused did
 // nothing, unless it had done it for an earlier attempt.
 func (m *machine) lateReceipt(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	if !ok || !unsettled(op) || ev.IsError && op.GetAttempt() > 1 {
 		return
 	}
@@ -208,7 +208,7 @@ func probeBackoff(probes uint32, jitter float64) time.Duration {
 
 // probeAnswered settles the doubt, if the probe can tell.
 func (m *machine) probeAnswered(a *workflowv1.ActiveStep, probe *workflowv1.OpenOperation, ev Answered) {
-	s, ok := stepByRecord(m.def, a.GetStepId())
+	s, ok := m.stepOf(a)
 	subject := openByID(a, probe.GetSubjectOperation())
 	if !ok || subject == nil {
 		return
@@ -239,11 +239,11 @@ func (m *machine) probeAnswered(a *workflowv1.ActiveStep, probe *workflowv1.Open
 	}
 }
 
-func (m *machine) happened(s *workflow.Step, a *workflowv1.ActiveStep, subject *workflowv1.OpenOperation, ev Answered) (happened, told bool) {
+func (m *machine) happened(s *instance, a *workflowv1.ActiveStep, subject *workflowv1.OpenOperation, ev Answered) (happened, told bool) {
 	if ev.IsError {
 		return false, false
 	}
-	scope := m.probeScope(subject)
+	scope := m.probeScope(s, subject)
 	scope.Output = nullable(ev.Output)
 	ok, err := m.policyOf(s, a, subject).Reconcile.Happened.EvalBool(scope)
 	return ok, err == nil
@@ -257,7 +257,7 @@ func (m *machine) settled(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation
 }
 
 // settle ends the doubt about an operation and goes on with what is now known.
-func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
+func (m *machine) settle(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, by workflowv1.Settlement, happened bool, output json.RawMessage, who string) {
 	m.settled(a, op, by, happened, output, who)
 	if m.err != nil {
 		return
@@ -278,8 +278,8 @@ func (m *machine) settle(s *workflow.Step, a *workflowv1.ActiveStep, op *workflo
 
 // tryAnew begins a new operation in place of one that is settled as not happened: under the handlers' retry where they have one, and
 // at least once where they have none, because finding out is not trying.
-func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
-	if m.ending() {
+func (m *machine) tryAnew(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
+	if m.ceasing(s.Path) {
 		m.giveUp(s, p)
 		return
 	}
@@ -289,7 +289,7 @@ func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflo
 		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
 			StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF, WakeTime: m.at(c.wake), Handler: c.path, Problem: p,
 		}}})
-	case a.GetOperation().GetGeneration() <= m.run.GetSteps()[s.ID].GetGeneration()+1:
+	case a.GetOperation().GetGeneration() <= m.record(s, s.ID).GetGeneration()+1:
 		m.again(a)
 	default:
 		if m.act(s, c, p, failure{}) {
@@ -299,7 +299,7 @@ func (m *machine) tryAnew(s *workflow.Step, a *workflowv1.ActiveStep, p *workflo
 }
 
 // askPersonAbout opens an escalation about an operation of unknown outcome.
-func (m *machine) askPersonAbout(s *workflow.Step, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
+func (m *machine) askPersonAbout(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) {
 	if op.GetEscalationId() != "" {
 		return
 	}
@@ -308,7 +308,7 @@ func (m *machine) askPersonAbout(s *workflow.Step, a *workflowv1.ActiveStep, op 
 	code := "unknown-outcome"
 	decisions := []string{DecisionHappened, DecisionDidNotHappen}
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
-		if c := m.pick(s, a, p, failure{}); c.handler != nil && !m.ending() {
+		if c := m.pick(s, a, p, failure{}); c.handler != nil && !m.ceasing(a.GetPath()) {
 			if esc := c.handler.Action.Escalate; esc == nil || esc.To != "" || esc.Continue {
 				if m.act(s, c, p, failure{}) {
 					m.goOn(s)

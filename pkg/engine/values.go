@@ -63,14 +63,22 @@ func digest(v json.RawMessage) []byte {
 	return sum[:]
 }
 
-// scope is what expressions of the run see now.
-func (m *machine) scope() *workflow.Scope {
+// scopeAt is what the expressions of a step see now; with no step, those of the state and the run.
+func (m *machine) scopeAt(at *instance) *workflow.Scope {
+	path := ""
+	if at != nil {
+		path = at.Path
+	}
 	s := &workflow.Scope{
 		State: m.run.GetState(),
 		Run: workflow.RunInfo{ID: m.run.GetId(), StartedAt: m.run.GetStartTime().AsTime(), Visits: func(state string) int64 {
 			return int64(m.run.GetVisits()[state])
 		}},
-		Step: m.stepValue,
+		Step: func(id string) (workflow.StepValue, bool) { return m.stepValue(path, id) },
+	}
+	if item := itemOf(path); item != "" {
+		f := m.run.GetFrames()[item]
+		s.Item, s.Index = m.item(f), int(f.GetIndex())
 	}
 	s.Input = m.event(inputSequence).GetRunStarted().GetInput().GetInline()
 	for _, h := range m.run.GetLocks() {
@@ -89,8 +97,8 @@ var statusNames = map[workflowv1.StepStatus]string{
 	workflowv1.StepStatus_STEP_STATUS_FAILED: "failed", workflowv1.StepStatus_STEP_STATUS_COMPENSATED: "compensated",
 }
 
-func (m *machine) stepValue(id string) (workflow.StepValue, bool) {
-	rec := m.run.GetSteps()[id]
+func (m *machine) stepValue(path, id string) (workflow.StepValue, bool) {
+	rec := visibleRecord(m.run, path, id)
 	if rec == nil {
 		return workflow.StepValue{}, false
 	}

@@ -1927,7 +1927,9 @@ type StepCompleted struct {
 	// When the output was first computed, if the cache gave it. Unset: it did not.
 	CachedTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=cached_time,json=cachedTime,proto3" json:"cached_time,omitempty"`
 	// SHA-256 of the items, of a map whose items had effects. Empty: any other step.
-	ItemsDigest   []byte `protobuf:"bytes,16,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	ItemsDigest []byte `protobuf:"bytes,16,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	// Effects above READ of a map's items that stand.
+	Effects       uint32 `protobuf:"varint,17,opt,name=effects,proto3" json:"effects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2072,6 +2074,13 @@ func (x *StepCompleted) GetItemsDigest() []byte {
 		return x.ItemsDigest
 	}
 	return nil
+}
+
+func (x *StepCompleted) GetEffects() uint32 {
+	if x != nil {
+		return x.Effects
+	}
+	return 0
 }
 
 // StepWaiting parks a step.
@@ -5497,7 +5506,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x04 \x01(\tR\asubject\x122\n" +
-	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xca\x05\n" +
+	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xe4\x05\n" +
 	"\rStepCompleted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x129\n" +
@@ -5519,7 +5528,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x0eeffect_step_id\x18\x0e \x01(\tR\feffectStepId\x12;\n" +
 	"\vcached_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"cachedTime\x12!\n" +
-	"\fitems_digest\x18\x10 \x01(\fR\vitemsDigest\"\xd2\x04\n" +
+	"\fitems_digest\x18\x10 \x01(\fR\vitemsDigest\x12\x18\n" +
+	"\aeffects\x18\x11 \x01(\rR\aeffects\"\xd2\x04\n" +
 	"\vStepWaiting\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12=\n" +

@@ -1187,7 +1187,9 @@ type CompositeProgress struct {
 	// Whether it was decided as a success.
 	Joined bool `protobuf:"varint,11,opt,name=joined,proto3" json:"joined,omitempty"`
 	// SHA-256 of the items of a map. Empty for a parallel step.
-	ItemsDigest   []byte `protobuf:"bytes,12,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	ItemsDigest []byte `protobuf:"bytes,12,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
+	// Effects above READ of its items that stand.
+	Effects       uint32 `protobuf:"varint,13,opt,name=effects,proto3" json:"effects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1304,6 +1306,13 @@ func (x *CompositeProgress) GetItemsDigest() []byte {
 		return x.ItemsDigest
 	}
 	return nil
+}
+
+func (x *CompositeProgress) GetEffects() uint32 {
+	if x != nil {
+		return x.Effects
+	}
+	return 0
 }
 
 // BranchResult is how a branch ended.
@@ -2330,8 +2339,10 @@ type StepRecord struct {
 	// Sequence of the event that holds the output of that success. 0 with holds_effect: the output is unknown or of no use, so that
 	// entering the step again raises already-done.
 	EffectSequence uint64 `protobuf:"varint,8,opt,name=effect_sequence,json=effectSequence,proto3" json:"effect_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Effects above READ of a map's items that stand. 0: none do, or the step is no map.
+	Effects       uint32 `protobuf:"varint,9,opt,name=effects,proto3" json:"effects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StepRecord) Reset() {
@@ -2416,6 +2427,13 @@ func (x *StepRecord) GetProblem() *Problem {
 func (x *StepRecord) GetEffectSequence() uint64 {
 	if x != nil {
 		return x.EffectSequence
+	}
+	return 0
+}
+
+func (x *StepRecord) GetEffects() uint32 {
+	if x != nil {
+		return x.Effects
 	}
 	return 0
 }
@@ -3802,7 +3820,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2!.signalbox.workflow.v1.StepRecordR\x05value:\x028\x01\x1aY\n" +
 	"\tUndoEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
-	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\x9f\x04\n" +
+	"\x05value\x18\x02 \x01(\v2 .signalbox.workflow.v1.UndoStackR\x05value:\x028\x01\"\xb9\x04\n" +
 	"\x11CompositeProgress\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\rR\x05total\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\rR\astarted\x12\x1c\n" +
@@ -3818,7 +3836,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\adecided\x18\n" +
 	" \x01(\bR\adecided\x12\x16\n" +
 	"\x06joined\x18\v \x01(\bR\x06joined\x12!\n" +
-	"\fitems_digest\x18\f \x01(\fR\vitemsDigest\x1a_\n" +
+	"\fitems_digest\x18\f \x01(\fR\vitemsDigest\x12\x18\n" +
+	"\aeffects\x18\r \x01(\rR\aeffects\x1a_\n" +
 	"\fResultsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x129\n" +
 	"\x05value\x18\x02 \x01(\v2#.signalbox.workflow.v1.BranchResultR\x05value:\x028\x01\"\x85\x01\n" +
@@ -3903,7 +3922,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vcompensated\x18\b \x01(\x04R\vcompensated\x12/\n" +
 	"\x13compensation_failed\x18\t \x01(\x04R\x12compensationFailed\x12 \n" +
 	"\vescalations\x18\n" +
-	" \x01(\x04R\vescalations\"\xea\x02\n" +
+	" \x01(\x04R\vescalations\"\x84\x03\n" +
 	"\n" +
 	"StepRecord\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.signalbox.workflow.v1.StepStatusR\x06status\x12'\n" +
@@ -3915,7 +3934,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12)\n" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
-	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\"\xe6\a\n" +
+	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\x12\x18\n" +
+	"\aeffects\x18\t \x01(\rR\aeffects\"\xe6\a\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
