@@ -26,6 +26,8 @@ type Config struct {
 	RetryFloor int
 	// RetryWindow is the time over which calls and retries are counted, 1s to 1h. Default 1m.
 	RetryWindow time.Duration
+	// CacheBytes is how much memory cached outputs may take, about. Default 64 MiB; -1 for none.
+	CacheBytes int64
 }
 
 func (c Config) withDefaults() Config {
@@ -37,6 +39,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RetryWindow == 0 {
 		c.RetryWindow = time.Minute
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 64 << 20
 	}
 	return c
 }
@@ -51,6 +56,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("recovery: retry_floor %d is negative; give -1 for none", c.RetryFloor)
 	case c.RetryWindow < time.Second || c.RetryWindow > time.Hour:
 		return fmt.Errorf("recovery: retry_window %v is not between 1s and 1h", c.RetryWindow)
+	case c.CacheBytes < -1:
+		return fmt.Errorf("recovery: cache_bytes %d is negative; give -1 for no cache", c.CacheBytes)
 	}
 	return nil
 }
@@ -109,9 +116,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	recovery := core.New(core.Config{
 		BudgetRatio: cfg.RetryRatio, BudgetFloor: max(cfg.RetryFloor, 0), BudgetWindow: cfg.RetryWindow,
 	}, deps.Clock, deps.Random, observer)
+	cache := core.NewCache(max(cfg.CacheBytes, 0), deps.Clock, observer)
 	closed, closeAll := context.WithCancel(context.Background())
 	return &Service{
-		recovery: recovery, server: rpc.New(closed, recovery), snapshots: deps.Snapshots, log: deps.Logger, close: closeAll,
+		recovery: recovery, server: rpc.New(closed, recovery, cache), snapshots: deps.Snapshots, log: deps.Logger, close: closeAll,
 	}, nil
 }
 

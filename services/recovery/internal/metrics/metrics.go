@@ -7,15 +7,21 @@ import (
 	"github.com/signalbox-dev/signalbox/services/recovery/internal/core"
 )
 
-// Observer is a core.Observer that counts. Breakers that definitions name are counted with their server.
+// Observer is a core.Observer and core.CacheObserver that counts. Breakers that definitions name are counted with their server.
 type Observer struct {
 	reported *prometheus.CounterVec
 	changed  *prometheus.CounterVec
 	asked    *prometheus.CounterVec
 	assessed *prometheus.CounterVec
+	looked   *prometheus.CounterVec
+	outputs  prometheus.Gauge
+	bytes    prometheus.Gauge
 }
 
-var _ core.Observer = (*Observer)(nil)
+var (
+	_ core.Observer      = (*Observer)(nil)
+	_ core.CacheObserver = (*Observer)(nil)
+)
 
 // New makes an observer. A nil registerer counts for nobody. It fails when the registerer has these metrics already.
 func New(registerer prometheus.Registerer) (*Observer, error) {
@@ -24,16 +30,22 @@ func New(registerer prometheus.Registerer) (*Observer, error) {
 			Namespace: "signalbox", Subsystem: "recovery", Name: name, Help: help,
 		}, labels)
 	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "signalbox", Subsystem: "recovery", Name: name, Help: help})
+	}
 	o := &Observer{
 		reported: counter("calls_total", "Calls reported, by what they say of the server: success, failure, neither.", "server", "result"),
 		changed:  counter("breaker_changes_total", "Breakers that came into a state: closed, open, half_open.", "server", "state"),
 		asked:    counter("allow_total", "Allow calls by their answer: allowed, refused.", "server", "answer"),
 		assessed: counter("assess_total", "Assess calls by verdict.", "server", "verdict"),
+		looked:   counter("cache_looks_total", "Looks for a cached output by their answer: found, none.", "answer"),
+		outputs:  gauge("cache_outputs", "Outputs in the cache."),
+		bytes:    gauge("cache_bytes", "About what the outputs in the cache take."),
 	}
 	if registerer == nil {
 		return o, nil
 	}
-	for _, collector := range []prometheus.Collector{o.reported, o.changed, o.asked, o.assessed} {
+	for _, collector := range []prometheus.Collector{o.reported, o.changed, o.asked, o.assessed, o.looked, o.outputs, o.bytes} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}
@@ -70,4 +82,19 @@ var verdictNames = map[core.Verdict]string{
 // Assessed implements core.Observer.
 func (o *Observer) Assessed(server string, verdict core.Verdict) {
 	o.assessed.WithLabelValues(server, verdictNames[verdict]).Inc()
+}
+
+// Looked implements core.CacheObserver.
+func (o *Observer) Looked(found bool) {
+	answer := "none"
+	if found {
+		answer = "found"
+	}
+	o.looked.WithLabelValues(answer).Inc()
+}
+
+// Holds implements core.CacheObserver.
+func (o *Observer) Holds(outputs int, bytes int64) {
+	o.outputs.Set(float64(outputs))
+	o.bytes.Set(float64(bytes))
 }

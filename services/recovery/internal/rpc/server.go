@@ -21,14 +21,15 @@ const defaultForce = 15 * time.Minute
 type Server struct {
 	recoveryv1.UnsafeRecoveryServiceServer
 	recovery *core.Recovery
+	cache    *core.Cache
 	closed   context.Context
 }
 
 var _ recoveryv1.RecoveryServiceServer = (*Server)(nil)
 
 // New returns a server. Its watches end when closed does.
-func New(closed context.Context, recovery *core.Recovery) *Server {
-	return &Server{recovery: recovery, closed: closed}
+func New(closed context.Context, recovery *core.Recovery, cache *core.Cache) *Server {
+	return &Server{recovery: recovery, cache: cache, closed: closed}
 }
 
 // Allow implements RecoveryServiceServer.

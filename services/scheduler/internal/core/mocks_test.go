@@ -512,3 +512,53 @@ func (mr *MockBreakerSinkMockRecorder) BreakersChanged() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "BreakersChanged", reflect.TypeOf((*MockBreakerSink)(nil).BreakersChanged))
 }
+
+// MockStepCache is a mock of StepCache interface.
+type MockStepCache struct {
+	ctrl     *gomock.Controller
+	recorder *MockStepCacheMockRecorder
+}
+
+// MockStepCacheMockRecorder is the mock recorder for MockStepCache.
+type MockStepCacheMockRecorder struct {
+	mock *MockStepCache
+}
+
+// NewMockStepCache creates a new mock instance.
+func NewMockStepCache(ctrl *gomock.Controller) *MockStepCache {
+	mock := &MockStepCache{ctrl: ctrl}
+	mock.recorder = &MockStepCacheMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockStepCache) EXPECT() *MockStepCacheMockRecorder {
+	return m.recorder
+}
+
+// Cache mocks base method.
+func (m *MockStepCache) Cache(ctx context.Context, key CacheKey, value []byte, ttl time.Duration) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Cache", ctx, key, value, ttl)
+}
+
+// Cache indicates an expected call of Cache.
+func (mr *MockStepCacheMockRecorder) Cache(ctx, key, value, ttl interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Cache", reflect.TypeOf((*MockStepCache)(nil).Cache), ctx, key, value, ttl)
+}
+
+// Cached mocks base method.
+func (m *MockStepCache) Cached(ctx context.Context, key CacheKey) (CachedOutput, bool) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Cached", ctx, key)
+	ret0, _ := ret[0].(CachedOutput)
+	ret1, _ := ret[1].(bool)
+	return ret0, ret1
+}
+
+// Cached indicates an expected call of Cached.
+func (mr *MockStepCacheMockRecorder) Cached(ctx, key interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Cached", reflect.TypeOf((*MockStepCache)(nil).Cached), ctx, key)
+}

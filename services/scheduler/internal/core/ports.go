@@ -256,3 +256,23 @@ type BreakerSink interface {
 	// BreakersChanged tells that View has news.
 	BreakersChanged()
 }
+
+// CacheKey names the output of a step that the runs of a workflow share.
+type CacheKey struct{ Namespace, Workflow, StepID, Key string }
+
+// CachedOutput is an output that an earlier run computed.
+type CachedOutput struct {
+	// Value is raw JSON.
+	Value []byte
+	// Computed is when it was computed; whoever takes it decides whether that is too long ago.
+	Computed time.Time
+}
+
+// StepCache keeps outputs that runs share. It is an economy: what was put may be gone at any time.
+type StepCache interface {
+	// Cached looks for an output; false: there is none, or recovery did not answer. It may block for a moment.
+	Cached(ctx context.Context, key CacheKey) (CachedOutput, bool)
+	// Cache keeps an output that was computed just now, raw JSON, for so long. One above 256 KiB is not kept, and neither is one that recovery
+	// does not take at once. It may block for a moment.
+	Cache(ctx context.Context, key CacheKey, value []byte, ttl time.Duration)
+}

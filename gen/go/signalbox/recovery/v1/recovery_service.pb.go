@@ -1714,6 +1714,317 @@ func (x *ForceBreakerResponse) GetBreaker() *Breaker {
 	return nil
 }
 
+// CacheKey names an output that runs share.
+type CacheKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Namespace of the runs: 1 to 63 bytes.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Workflow, whatever its version: 1 to 256 bytes.
+	Workflow string `protobuf:"bytes,2,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Step, as its id: 1 to 256 bytes.
+	StepId string `protobuf:"bytes,3,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
+	// The key that the step's `cache` gave, free text: up to 1024 bytes. May be empty.
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheKey) Reset() {
+	*x = CacheKey{}
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheKey) ProtoMessage() {}
+
+func (x *CacheKey) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheKey.ProtoReflect.Descriptor instead.
+func (*CacheKey) Descriptor() ([]byte, []int) {
+	return file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CacheKey) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *CacheKey) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *CacheKey) GetStepId() string {
+	if x != nil {
+		return x.StepId
+	}
+	return ""
+}
+
+func (x *CacheKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// PutCachedRequest keeps an output.
+type PutCachedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key. Required.
+	Key *CacheKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The output, raw JSON: 1 byte to 256 KiB.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// When it was computed. Unset, or after now: now.
+	ComputedTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=computed_time,json=computedTime,proto3" json:"computed_time,omitempty"`
+	// How long it is kept after it was computed: 1ms to 30 days. Unset: 1h.
+	Ttl           *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCachedRequest) Reset() {
+	*x = PutCachedRequest{}
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCachedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCachedRequest) ProtoMessage() {}
+
+func (x *PutCachedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCachedRequest.ProtoReflect.Descriptor instead.
+func (*PutCachedRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PutCachedRequest) GetKey() *CacheKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PutCachedRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *PutCachedRequest) GetComputedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ComputedTime
+	}
+	return nil
+}
+
+func (x *PutCachedRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// PutCachedResponse tells whether it is kept.
+type PutCachedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether this output is kept now. It is not when a later one is, when its time is over already, or when the cache is too small for it.
+	Kept          bool `protobuf:"varint,1,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCachedResponse) Reset() {
+	*x = PutCachedResponse{}
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCachedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCachedResponse) ProtoMessage() {}
+
+func (x *PutCachedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCachedResponse.ProtoReflect.Descriptor instead.
+func (*PutCachedResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PutCachedResponse) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+// GetCachedRequest asks for an output.
+type GetCachedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key. Required.
+	Key *CacheKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Greatest age that is accepted, counted from when it was computed. Unset: any, while it is kept.
+	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCachedRequest) Reset() {
+	*x = GetCachedRequest{}
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCachedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCachedRequest) ProtoMessage() {}
+
+func (x *GetCachedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCachedRequest.ProtoReflect.Descriptor instead.
+func (*GetCachedRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetCachedRequest) GetKey() *CacheKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *GetCachedRequest) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+// GetCachedResponse is the output, if there is one.
+type GetCachedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether there is one.
+	Found bool `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	// The output, raw JSON. Only set when found.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// When it was computed. Only set when found.
+	ComputedTime  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=computed_time,json=computedTime,proto3" json:"computed_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCachedResponse) Reset() {
+	*x = GetCachedResponse{}
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCachedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCachedResponse) ProtoMessage() {}
+
+func (x *GetCachedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_recovery_v1_recovery_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCachedResponse.ProtoReflect.Descriptor instead.
+func (*GetCachedResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetCachedResponse) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *GetCachedResponse) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *GetCachedResponse) GetComputedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ComputedTime
+	}
+	return nil
+}
+
 var File_signalbox_recovery_v1_recovery_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_recovery_v1_recovery_service_proto_rawDesc = "" +
@@ -1841,7 +2152,28 @@ const file_signalbox_recovery_v1_recovery_service_proto_rawDesc = "" +
 	"request_id\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05 \x01(\x80\x01R\trequestId\"P\n" +
 	"\x14ForceBreakerResponse\x128\n" +
-	"\abreaker\x18\x01 \x01(\v2\x1e.signalbox.recovery.v1.BreakerR\abreaker*|\n" +
+	"\abreaker\x18\x01 \x01(\v2\x1e.signalbox.recovery.v1.BreakerR\abreaker\"\x9c\x01\n" +
+	"\bCacheKey\x12'\n" +
+	"\tnamespace\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(?R\tnamespace\x12&\n" +
+	"\bworkflow\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\bworkflow\x12#\n" +
+	"\astep_id\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\x06stepId\x12\x1a\n" +
+	"\x03key\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x03key\"\xf3\x01\n" +
+	"\x10PutCachedRequest\x129\n" +
+	"\x03key\x18\x01 \x01(\v2\x1f.signalbox.recovery.v1.CacheKeyB\x06\xbaH\x03\xc8\x01\x01R\x03key\x12!\n" +
+	"\x05value\x18\x02 \x01(\fB\v\xbaH\bz\x06\x10\x01\x18\x80\x80\x10R\x05value\x12?\n" +
+	"\rcomputed_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fcomputedTime\x12@\n" +
+	"\x03ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\r\"\x05\b\x80\x9a\x9e\x012\x04\x10\xc0\x84=R\x03ttl\"'\n" +
+	"\x11PutCachedResponse\x12\x12\n" +
+	"\x04kept\x18\x01 \x01(\bR\x04kept\"\x8b\x01\n" +
+	"\x10GetCachedRequest\x129\n" +
+	"\x03key\x18\x01 \x01(\v2\x1f.signalbox.recovery.v1.CacheKeyB\x06\xbaH\x03\xc8\x01\x01R\x03key\x12<\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x022\x00R\x06maxAge\"\x80\x01\n" +
+	"\x11GetCachedResponse\x12\x14\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12?\n" +
+	"\rcomputed_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fcomputedTime*|\n" +
 	"\fBreakerState\x12\x1d\n" +
 	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x16\n" +
@@ -1868,14 +2200,16 @@ const file_signalbox_recovery_v1_recovery_service_proto_rawDesc = "" +
 	"\x06Jitter\x12\x16\n" +
 	"\x12JITTER_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vJITTER_NONE\x10\x01\x12\x0f\n" +
-	"\vJITTER_FULL\x10\x022\xf1\x04\n" +
+	"\vJITTER_FULL\x10\x022\xbb\x06\n" +
 	"\x0fRecoveryService\x12W\n" +
 	"\x05Allow\x12#.signalbox.recovery.v1.AllowRequest\x1a$.signalbox.recovery.v1.AllowResponse\"\x03\x90\x02\x02\x12Z\n" +
 	"\x06Report\x12$.signalbox.recovery.v1.ReportRequest\x1a%.signalbox.recovery.v1.ReportResponse\"\x03\x90\x02\x02\x12Z\n" +
 	"\x06Assess\x12$.signalbox.recovery.v1.AssessRequest\x1a%.signalbox.recovery.v1.AssessResponse\"\x03\x90\x02\x02\x12l\n" +
 	"\fListBreakers\x12*.signalbox.recovery.v1.ListBreakersRequest\x1a+.signalbox.recovery.v1.ListBreakersResponse\"\x03\x90\x02\x01\x12q\n" +
 	"\rWatchBreakers\x12+.signalbox.recovery.v1.WatchBreakersRequest\x1a,.signalbox.recovery.v1.WatchBreakersResponse\"\x03\x90\x02\x010\x01\x12l\n" +
-	"\fForceBreaker\x12*.signalbox.recovery.v1.ForceBreakerRequest\x1a+.signalbox.recovery.v1.ForceBreakerResponse\"\x03\x90\x02\x02B\xf3\x01\n" +
+	"\fForceBreaker\x12*.signalbox.recovery.v1.ForceBreakerRequest\x1a+.signalbox.recovery.v1.ForceBreakerResponse\"\x03\x90\x02\x02\x12c\n" +
+	"\tPutCached\x12'.signalbox.recovery.v1.PutCachedRequest\x1a(.signalbox.recovery.v1.PutCachedResponse\"\x03\x90\x02\x02\x12c\n" +
+	"\tGetCached\x12'.signalbox.recovery.v1.GetCachedRequest\x1a(.signalbox.recovery.v1.GetCachedResponse\"\x03\x90\x02\x01B\xf3\x01\n" +
 	"\x19com.signalbox.recovery.v1B\x14RecoveryServiceProtoP\x01ZJgithub.com/signalbox-dev/signalbox/gen/go/signalbox/recovery/v1;recoveryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Recovery.V1\xca\x02\x15Signalbox\\Recovery\\V1\xe2\x02!Signalbox\\Recovery\\V1\\GPBMetadata\xea\x02\x17Signalbox::Recovery::V1b\x06proto3"
 
 var (
@@ -1891,7 +2225,7 @@ func file_signalbox_recovery_v1_recovery_service_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_recovery_v1_recovery_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_signalbox_recovery_v1_recovery_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_signalbox_recovery_v1_recovery_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_signalbox_recovery_v1_recovery_service_proto_goTypes = []any{
 	(BreakerState)(0),             // 0: signalbox.recovery.v1.BreakerState
 	(BreakerForce)(0),             // 1: signalbox.recovery.v1.BreakerForce
@@ -1916,67 +2250,82 @@ var file_signalbox_recovery_v1_recovery_service_proto_goTypes = []any{
 	(*WatchBreakersResponse)(nil), // 20: signalbox.recovery.v1.WatchBreakersResponse
 	(*ForceBreakerRequest)(nil),   // 21: signalbox.recovery.v1.ForceBreakerRequest
 	(*ForceBreakerResponse)(nil),  // 22: signalbox.recovery.v1.ForceBreakerResponse
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
-	(v1.ErrorType)(0),             // 24: signalbox.errors.v1.ErrorType
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*CacheKey)(nil),              // 23: signalbox.recovery.v1.CacheKey
+	(*PutCachedRequest)(nil),      // 24: signalbox.recovery.v1.PutCachedRequest
+	(*PutCachedResponse)(nil),     // 25: signalbox.recovery.v1.PutCachedResponse
+	(*GetCachedRequest)(nil),      // 26: signalbox.recovery.v1.GetCachedRequest
+	(*GetCachedResponse)(nil),     // 27: signalbox.recovery.v1.GetCachedResponse
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(v1.ErrorType)(0),             // 29: signalbox.errors.v1.ErrorType
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
 }
 var file_signalbox_recovery_v1_recovery_service_proto_depIdxs = []int32{
-	23, // 0: signalbox.recovery.v1.BreakerSpec.window_age:type_name -> google.protobuf.Duration
-	23, // 1: signalbox.recovery.v1.BreakerSpec.open_for:type_name -> google.protobuf.Duration
-	24, // 2: signalbox.recovery.v1.BreakerSpec.counted:type_name -> signalbox.errors.v1.ErrorType
+	28, // 0: signalbox.recovery.v1.BreakerSpec.window_age:type_name -> google.protobuf.Duration
+	28, // 1: signalbox.recovery.v1.BreakerSpec.open_for:type_name -> google.protobuf.Duration
+	29, // 2: signalbox.recovery.v1.BreakerSpec.counted:type_name -> signalbox.errors.v1.ErrorType
 	5,  // 3: signalbox.recovery.v1.Breaker.ref:type_name -> signalbox.recovery.v1.BreakerRef
 	6,  // 4: signalbox.recovery.v1.Breaker.spec:type_name -> signalbox.recovery.v1.BreakerSpec
 	0,  // 5: signalbox.recovery.v1.Breaker.state:type_name -> signalbox.recovery.v1.BreakerState
-	25, // 6: signalbox.recovery.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	25, // 7: signalbox.recovery.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	30, // 6: signalbox.recovery.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	30, // 7: signalbox.recovery.v1.Breaker.since:type_name -> google.protobuf.Timestamp
 	1,  // 8: signalbox.recovery.v1.Breaker.force:type_name -> signalbox.recovery.v1.BreakerForce
-	25, // 9: signalbox.recovery.v1.Breaker.forced_until:type_name -> google.protobuf.Timestamp
+	30, // 9: signalbox.recovery.v1.Breaker.forced_until:type_name -> google.protobuf.Timestamp
 	5,  // 10: signalbox.recovery.v1.AllowRequest.breaker:type_name -> signalbox.recovery.v1.BreakerRef
 	6,  // 11: signalbox.recovery.v1.AllowRequest.spec:type_name -> signalbox.recovery.v1.BreakerSpec
-	23, // 12: signalbox.recovery.v1.AllowRequest.call_timeout:type_name -> google.protobuf.Duration
-	25, // 13: signalbox.recovery.v1.AllowResponse.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 12: signalbox.recovery.v1.AllowRequest.call_timeout:type_name -> google.protobuf.Duration
+	30, // 13: signalbox.recovery.v1.AllowResponse.retry_at:type_name -> google.protobuf.Timestamp
 	7,  // 14: signalbox.recovery.v1.AllowResponse.breaker:type_name -> signalbox.recovery.v1.Breaker
 	5,  // 15: signalbox.recovery.v1.CallOutcome.breaker:type_name -> signalbox.recovery.v1.BreakerRef
 	6,  // 16: signalbox.recovery.v1.CallOutcome.spec:type_name -> signalbox.recovery.v1.BreakerSpec
-	24, // 17: signalbox.recovery.v1.CallOutcome.error_type:type_name -> signalbox.errors.v1.ErrorType
+	29, // 17: signalbox.recovery.v1.CallOutcome.error_type:type_name -> signalbox.errors.v1.ErrorType
 	10, // 18: signalbox.recovery.v1.ReportRequest.outcomes:type_name -> signalbox.recovery.v1.CallOutcome
 	7,  // 19: signalbox.recovery.v1.ReportResponse.changed:type_name -> signalbox.recovery.v1.Breaker
-	23, // 20: signalbox.recovery.v1.RetryPolicy.initial_interval:type_name -> google.protobuf.Duration
-	23, // 21: signalbox.recovery.v1.RetryPolicy.max_interval:type_name -> google.protobuf.Duration
+	28, // 20: signalbox.recovery.v1.RetryPolicy.initial_interval:type_name -> google.protobuf.Duration
+	28, // 21: signalbox.recovery.v1.RetryPolicy.max_interval:type_name -> google.protobuf.Duration
 	4,  // 22: signalbox.recovery.v1.RetryPolicy.jitter:type_name -> signalbox.recovery.v1.Jitter
 	5,  // 23: signalbox.recovery.v1.AssessRequest.breaker:type_name -> signalbox.recovery.v1.BreakerRef
-	24, // 24: signalbox.recovery.v1.AssessRequest.error_type:type_name -> signalbox.errors.v1.ErrorType
+	29, // 24: signalbox.recovery.v1.AssessRequest.error_type:type_name -> signalbox.errors.v1.ErrorType
 	13, // 25: signalbox.recovery.v1.AssessRequest.policy:type_name -> signalbox.recovery.v1.RetryPolicy
-	23, // 26: signalbox.recovery.v1.AssessRequest.retry_after:type_name -> google.protobuf.Duration
-	25, // 27: signalbox.recovery.v1.AssessRequest.give_up_time:type_name -> google.protobuf.Timestamp
+	28, // 26: signalbox.recovery.v1.AssessRequest.retry_after:type_name -> google.protobuf.Duration
+	30, // 27: signalbox.recovery.v1.AssessRequest.give_up_time:type_name -> google.protobuf.Timestamp
 	2,  // 28: signalbox.recovery.v1.AssessResponse.error_class:type_name -> signalbox.recovery.v1.ErrorClass
 	3,  // 29: signalbox.recovery.v1.AssessResponse.verdict:type_name -> signalbox.recovery.v1.RetryVerdict
-	23, // 30: signalbox.recovery.v1.AssessResponse.delay:type_name -> google.protobuf.Duration
-	25, // 31: signalbox.recovery.v1.AssessResponse.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 30: signalbox.recovery.v1.AssessResponse.delay:type_name -> google.protobuf.Duration
+	30, // 31: signalbox.recovery.v1.AssessResponse.retry_at:type_name -> google.protobuf.Timestamp
 	16, // 32: signalbox.recovery.v1.AssessResponse.budget:type_name -> signalbox.recovery.v1.RetryBudget
 	7,  // 33: signalbox.recovery.v1.ListBreakersResponse.breakers:type_name -> signalbox.recovery.v1.Breaker
 	7,  // 34: signalbox.recovery.v1.WatchBreakersResponse.breakers:type_name -> signalbox.recovery.v1.Breaker
 	5,  // 35: signalbox.recovery.v1.ForceBreakerRequest.breaker:type_name -> signalbox.recovery.v1.BreakerRef
 	1,  // 36: signalbox.recovery.v1.ForceBreakerRequest.force:type_name -> signalbox.recovery.v1.BreakerForce
-	23, // 37: signalbox.recovery.v1.ForceBreakerRequest.duration:type_name -> google.protobuf.Duration
+	28, // 37: signalbox.recovery.v1.ForceBreakerRequest.duration:type_name -> google.protobuf.Duration
 	7,  // 38: signalbox.recovery.v1.ForceBreakerResponse.breaker:type_name -> signalbox.recovery.v1.Breaker
-	8,  // 39: signalbox.recovery.v1.RecoveryService.Allow:input_type -> signalbox.recovery.v1.AllowRequest
-	11, // 40: signalbox.recovery.v1.RecoveryService.Report:input_type -> signalbox.recovery.v1.ReportRequest
-	14, // 41: signalbox.recovery.v1.RecoveryService.Assess:input_type -> signalbox.recovery.v1.AssessRequest
-	17, // 42: signalbox.recovery.v1.RecoveryService.ListBreakers:input_type -> signalbox.recovery.v1.ListBreakersRequest
-	19, // 43: signalbox.recovery.v1.RecoveryService.WatchBreakers:input_type -> signalbox.recovery.v1.WatchBreakersRequest
-	21, // 44: signalbox.recovery.v1.RecoveryService.ForceBreaker:input_type -> signalbox.recovery.v1.ForceBreakerRequest
-	9,  // 45: signalbox.recovery.v1.RecoveryService.Allow:output_type -> signalbox.recovery.v1.AllowResponse
-	12, // 46: signalbox.recovery.v1.RecoveryService.Report:output_type -> signalbox.recovery.v1.ReportResponse
-	15, // 47: signalbox.recovery.v1.RecoveryService.Assess:output_type -> signalbox.recovery.v1.AssessResponse
-	18, // 48: signalbox.recovery.v1.RecoveryService.ListBreakers:output_type -> signalbox.recovery.v1.ListBreakersResponse
-	20, // 49: signalbox.recovery.v1.RecoveryService.WatchBreakers:output_type -> signalbox.recovery.v1.WatchBreakersResponse
-	22, // 50: signalbox.recovery.v1.RecoveryService.ForceBreaker:output_type -> signalbox.recovery.v1.ForceBreakerResponse
-	45, // [45:51] is the sub-list for method output_type
-	39, // [39:45] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	23, // 39: signalbox.recovery.v1.PutCachedRequest.key:type_name -> signalbox.recovery.v1.CacheKey
+	30, // 40: signalbox.recovery.v1.PutCachedRequest.computed_time:type_name -> google.protobuf.Timestamp
+	28, // 41: signalbox.recovery.v1.PutCachedRequest.ttl:type_name -> google.protobuf.Duration
+	23, // 42: signalbox.recovery.v1.GetCachedRequest.key:type_name -> signalbox.recovery.v1.CacheKey
+	28, // 43: signalbox.recovery.v1.GetCachedRequest.max_age:type_name -> google.protobuf.Duration
+	30, // 44: signalbox.recovery.v1.GetCachedResponse.computed_time:type_name -> google.protobuf.Timestamp
+	8,  // 45: signalbox.recovery.v1.RecoveryService.Allow:input_type -> signalbox.recovery.v1.AllowRequest
+	11, // 46: signalbox.recovery.v1.RecoveryService.Report:input_type -> signalbox.recovery.v1.ReportRequest
+	14, // 47: signalbox.recovery.v1.RecoveryService.Assess:input_type -> signalbox.recovery.v1.AssessRequest
+	17, // 48: signalbox.recovery.v1.RecoveryService.ListBreakers:input_type -> signalbox.recovery.v1.ListBreakersRequest
+	19, // 49: signalbox.recovery.v1.RecoveryService.WatchBreakers:input_type -> signalbox.recovery.v1.WatchBreakersRequest
+	21, // 50: signalbox.recovery.v1.RecoveryService.ForceBreaker:input_type -> signalbox.recovery.v1.ForceBreakerRequest
+	24, // 51: signalbox.recovery.v1.RecoveryService.PutCached:input_type -> signalbox.recovery.v1.PutCachedRequest
+	26, // 52: signalbox.recovery.v1.RecoveryService.GetCached:input_type -> signalbox.recovery.v1.GetCachedRequest
+	9,  // 53: signalbox.recovery.v1.RecoveryService.Allow:output_type -> signalbox.recovery.v1.AllowResponse
+	12, // 54: signalbox.recovery.v1.RecoveryService.Report:output_type -> signalbox.recovery.v1.ReportResponse
+	15, // 55: signalbox.recovery.v1.RecoveryService.Assess:output_type -> signalbox.recovery.v1.AssessResponse
+	18, // 56: signalbox.recovery.v1.RecoveryService.ListBreakers:output_type -> signalbox.recovery.v1.ListBreakersResponse
+	20, // 57: signalbox.recovery.v1.RecoveryService.WatchBreakers:output_type -> signalbox.recovery.v1.WatchBreakersResponse
+	22, // 58: signalbox.recovery.v1.RecoveryService.ForceBreaker:output_type -> signalbox.recovery.v1.ForceBreakerResponse
+	25, // 59: signalbox.recovery.v1.RecoveryService.PutCached:output_type -> signalbox.recovery.v1.PutCachedResponse
+	27, // 60: signalbox.recovery.v1.RecoveryService.GetCached:output_type -> signalbox.recovery.v1.GetCachedResponse
+	53, // [53:61] is the sub-list for method output_type
+	45, // [45:53] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_recovery_v1_recovery_service_proto_init() }
@@ -1991,7 +2340,7 @@ func file_signalbox_recovery_v1_recovery_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_recovery_v1_recovery_service_proto_rawDesc), len(file_signalbox_recovery_v1_recovery_service_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   18,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	RecoveryService_ListBreakers_FullMethodName  = "/signalbox.recovery.v1.RecoveryService/ListBreakers"
 	RecoveryService_WatchBreakers_FullMethodName = "/signalbox.recovery.v1.RecoveryService/WatchBreakers"
 	RecoveryService_ForceBreaker_FullMethodName  = "/signalbox.recovery.v1.RecoveryService/ForceBreaker"
+	RecoveryService_PutCached_FullMethodName     = "/signalbox.recovery.v1.RecoveryService/PutCached"
+	RecoveryService_GetCached_FullMethodName     = "/signalbox.recovery.v1.RecoveryService/GetCached"
 )
 
 // RecoveryServiceClient is the client API for RecoveryService service.
@@ -38,8 +40,10 @@ const (
 // the call through) or open and `retry_at` has not come (refuse it). Only in between, half-open, it asks Allow. What became of
 // calls it reports in batches: successes summed up, at the latest after a second; failures at once.
 //
-// Breakers and budgets are kept in memory. After a restart of this service they begin closed and unspent, unless it was given a
-// store for snapshots.
+// It also keeps outputs of steps for a while, for runs that take an earlier answer when the tool does not give one.
+//
+// Breakers, budgets and cached outputs are kept in memory. After a restart of this service breakers begin closed and budgets unspent, unless
+// it was given a store for snapshots, and the cache begins empty.
 type RecoveryServiceClient interface {
 	// Allow asks whether a call may be sent. While the breaker is closed it may; while it is open it may not; while it is half-open
 	// only `half_open_calls` may, each with a permit whose outcome must be reported. Asking again for the same operation and attempt
@@ -63,6 +67,12 @@ type RecoveryServiceClient interface {
 	WatchBreakers(ctx context.Context, in *WatchBreakersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBreakersResponse], error)
 	// ForceBreaker lets an operator hold a breaker open or closed for a while, or ends that. Errors: INVALID_ARGUMENT.
 	ForceBreaker(ctx context.Context, in *ForceBreakerRequest, opts ...grpc.CallOption) (*ForceBreakerResponse, error)
+	// PutCached keeps the output of a step for all runs of its workflow, until its time is over, the memory is needed for others that were used
+	// later, or this service ends. Of two outputs under one key the one computed later stays, whichever comes first; so putting again is safe.
+	// Errors: INVALID_ARGUMENT, also for a value that is not JSON.
+	PutCached(ctx context.Context, in *PutCachedRequest, opts ...grpc.CallOption) (*PutCachedResponse, error)
+	// GetCached gives the output kept under a key. That there is none is an answer, not an error. Errors: INVALID_ARGUMENT.
+	GetCached(ctx context.Context, in *GetCachedRequest, opts ...grpc.CallOption) (*GetCachedResponse, error)
 }
 
 type recoveryServiceClient struct {
@@ -142,6 +152,26 @@ func (c *recoveryServiceClient) ForceBreaker(ctx context.Context, in *ForceBreak
 	return out, nil
 }
 
+func (c *recoveryServiceClient) PutCached(ctx context.Context, in *PutCachedRequest, opts ...grpc.CallOption) (*PutCachedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutCachedResponse)
+	err := c.cc.Invoke(ctx, RecoveryService_PutCached_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recoveryServiceClient) GetCached(ctx context.Context, in *GetCachedRequest, opts ...grpc.CallOption) (*GetCachedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCachedResponse)
+	err := c.cc.Invoke(ctx, RecoveryService_GetCached_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecoveryServiceServer is the server API for RecoveryService service.
 // All implementations must embed UnimplementedRecoveryServiceServer
 // for forward compatibility.
@@ -153,8 +183,10 @@ func (c *recoveryServiceClient) ForceBreaker(ctx context.Context, in *ForceBreak
 // the call through) or open and `retry_at` has not come (refuse it). Only in between, half-open, it asks Allow. What became of
 // calls it reports in batches: successes summed up, at the latest after a second; failures at once.
 //
-// Breakers and budgets are kept in memory. After a restart of this service they begin closed and unspent, unless it was given a
-// store for snapshots.
+// It also keeps outputs of steps for a while, for runs that take an earlier answer when the tool does not give one.
+//
+// Breakers, budgets and cached outputs are kept in memory. After a restart of this service breakers begin closed and budgets unspent, unless
+// it was given a store for snapshots, and the cache begins empty.
 type RecoveryServiceServer interface {
 	// Allow asks whether a call may be sent. While the breaker is closed it may; while it is open it may not; while it is half-open
 	// only `half_open_calls` may, each with a permit whose outcome must be reported. Asking again for the same operation and attempt
@@ -178,6 +210,12 @@ type RecoveryServiceServer interface {
 	WatchBreakers(*WatchBreakersRequest, grpc.ServerStreamingServer[WatchBreakersResponse]) error
 	// ForceBreaker lets an operator hold a breaker open or closed for a while, or ends that. Errors: INVALID_ARGUMENT.
 	ForceBreaker(context.Context, *ForceBreakerRequest) (*ForceBreakerResponse, error)
+	// PutCached keeps the output of a step for all runs of its workflow, until its time is over, the memory is needed for others that were used
+	// later, or this service ends. Of two outputs under one key the one computed later stays, whichever comes first; so putting again is safe.
+	// Errors: INVALID_ARGUMENT, also for a value that is not JSON.
+	PutCached(context.Context, *PutCachedRequest) (*PutCachedResponse, error)
+	// GetCached gives the output kept under a key. That there is none is an answer, not an error. Errors: INVALID_ARGUMENT.
+	GetCached(context.Context, *GetCachedRequest) (*GetCachedResponse, error)
 	mustEmbedUnimplementedRecoveryServiceServer()
 }
 
@@ -205,6 +243,12 @@ func (UnimplementedRecoveryServiceServer) WatchBreakers(*WatchBreakersRequest, g
 }
 func (UnimplementedRecoveryServiceServer) ForceBreaker(context.Context, *ForceBreakerRequest) (*ForceBreakerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ForceBreaker not implemented")
+}
+func (UnimplementedRecoveryServiceServer) PutCached(context.Context, *PutCachedRequest) (*PutCachedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutCached not implemented")
+}
+func (UnimplementedRecoveryServiceServer) GetCached(context.Context, *GetCachedRequest) (*GetCachedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCached not implemented")
 }
 func (UnimplementedRecoveryServiceServer) mustEmbedUnimplementedRecoveryServiceServer() {}
 func (UnimplementedRecoveryServiceServer) testEmbeddedByValue()                         {}
@@ -328,6 +372,42 @@ func _RecoveryService_ForceBreaker_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecoveryService_PutCached_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutCachedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecoveryServiceServer).PutCached(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecoveryService_PutCached_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecoveryServiceServer).PutCached(ctx, req.(*PutCachedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecoveryService_GetCached_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCachedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecoveryServiceServer).GetCached(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecoveryService_GetCached_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecoveryServiceServer).GetCached(ctx, req.(*GetCachedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecoveryService_ServiceDesc is the grpc.ServiceDesc for RecoveryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -354,6 +434,14 @@ var RecoveryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ForceBreaker",
 			Handler:    _RecoveryService_ForceBreaker_Handler,
+		},
+		{
+			MethodName: "PutCached",
+			Handler:    _RecoveryService_PutCached_Handler,
+		},
+		{
+			MethodName: "GetCached",
+			Handler:    _RecoveryService_GetCached_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
