@@ -61,6 +61,8 @@ var standardIdents = sync.OnceValues(func() (*types.Registry, error) { return ty
 // expression iterates over comes through the adapter.
 type provider struct {
 	structs map[string]*structType
+	// shapes are those of structs that a schema describes.
+	shapes map[string]*shape
 	// missed is the last field that was asked for in vain, for the message about it.
 	missed struct{ typeName, field string }
 }
@@ -73,7 +75,9 @@ type structType struct {
 	other func(name string) *types.FieldType
 }
 
-func newProvider() *provider { return &provider{structs: map[string]*structType{}} }
+func newProvider() *provider {
+	return &provider{structs: map[string]*structType{}, shapes: map[string]*shape{}}
+}
 
 // EnumValue implements types.Provider: there are no enums.
 func (p *provider) EnumValue(name string) ref.Val { return types.NewErr("unknown enum %q", name) }
@@ -163,6 +167,7 @@ func (p *provider) addShape(s *shape) {
 	}
 	if s.typeName != "" {
 		t := &structType{fields: map[string]*types.FieldType{}, names: sortedKeys(s.fields)}
+		p.shapes[s.typeName] = s
 		p.structs[s.typeName] = t // before its fields: an object may hold itself
 		for name, field := range s.fields {
 			t.fields[name] = memberType(name, field)

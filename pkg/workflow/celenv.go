@@ -14,13 +14,14 @@ const stepPending = "pending"
 // environment is what the expressions of one definition share: the types of its input, steps and locks.
 type environment struct {
 	provider *provider
-	base     *cel.Env
-	input    *shape
-	steps    []*stepType
-	index    map[string]int // step id -> place in steps
-	locks    []string
-	states   []string
-	sites    map[siteKey]*site
+	// base has the names that all expressions may use, bare has none.
+	base, bare *cel.Env
+	input      *shape
+	steps      []*stepType
+	index      map[string]int // step id -> place in steps
+	locks      []string
+	states     []string
+	sites      map[siteKey]*site
 }
 
 // stepType is what expressions know of a step.
@@ -35,6 +36,12 @@ type siteKey struct {
 	originalArgs, originalOut *shape
 	selfArgs                  *shape
 	output                    *shape
+	// item is that of the innermost map; `index` comes with it.
+	item *shape
+	// event is the one that is looked at.
+	event *shape
+	// alone tells that it may use no other names: there is no run yet.
+	alone bool
 }
 
 // site is a place for expressions: the names in scope with their types.
@@ -85,8 +92,10 @@ func newEnvironment(input *Schema, stepIDs, locks, states []string) (*environmen
 	if err != nil {
 		return nil, err
 	}
-	e.base, err = base.Extend(
-		cel.CustomTypeProvider(e.provider),
+	if e.bare, err = base.Extend(cel.CustomTypeProvider(e.provider)); err != nil {
+		return nil, err
+	}
+	e.base, err = e.bare.Extend(
 		cel.Variable("input", e.input.celType),
 		cel.Variable("steps", types.NewObjectType(typeSteps)),
 		cel.Variable("run", runType),
@@ -169,6 +178,9 @@ func (e *environment) at(key siteKey) (*site, error) {
 		return s, nil
 	}
 	s := &site{siteKey: key, env: e, celEnv: e.base}
+	if key.alone {
+		s.celEnv = e.bare
+	}
 	var vars []cel.EnvOption
 	declare := func(name string, t *cel.Type) {
 		s.extra = append(s.extra, name)
@@ -192,9 +204,18 @@ func (e *environment) at(key siteKey) (*site, error) {
 		e.provider.addShape(key.output)
 		declare("output", key.output.celType)
 	}
+	if key.item != nil {
+		e.provider.addShape(key.item)
+		declare("item", key.item.celType)
+		declare("index", cel.IntType)
+	}
+	if key.event != nil {
+		e.provider.addShape(key.event)
+		declare("event", key.event.celType)
+	}
 	if len(vars) > 0 {
 		var err error
-		if s.celEnv, err = e.base.Extend(vars...); err != nil {
+		if s.celEnv, err = s.celEnv.Extend(vars...); err != nil {
 			return nil, err
 		}
 	}
@@ -232,5 +253,11 @@ func (e *environment) declareSelf(name string, key siteKey) {
 
 // names are the names in scope, for messages.
 func (s *site) names() []string {
-	return append(slices.Clone(s.extra), "input", "steps", "run", "state", "locks")
+	if s.alone {
+		return slices.Clone(s.extra)
+	}
+	return append(slices.Clone(s.extra), commonNames...)
 }
+
+// commonNames are the names that all expressions of a run may use.
+var commonNames = []string{"input", "steps", "run", "state", "locks"}

@@ -71,6 +71,7 @@ type compiler struct {
 	tooMany     bool
 	tools       map[string]*resolvedTool
 	outputs     map[string]*Schema
+	items       map[*stepRef]*shape
 	compiledAs  map[*stepRef]*Step
 	blocks      map[*blockRef]*Block
 	expressions int
@@ -78,7 +79,7 @@ type compiler struct {
 }
 
 func newCompiler(def *workflowv1.WorkflowDefinition, cat Catalog) *compiler {
-	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
+	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, items: map[*stepRef]*shape{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
 }
 
 // run compiles; what is wrong is in the findings.
@@ -92,7 +93,8 @@ func (c *compiler) run() {
 	c.resolveTools()
 	c.out = &Definition{
 		Proto: c.def, States: map[string]*State{}, Deadline: c.def.GetDeadline().AsDuration(),
-		steps: map[string]*Step{}, policies: map[string]*ToolPolicy{},
+		AutoUpgrade: c.def.GetVersioning().GetBehavior() == workflowv1.Behavior_BEHAVIOR_AUTO_UPGRADE,
+		steps:       map[string]*Step{}, policies: map[string]*ToolPolicy{},
 	}
 	if !c.declare() {
 		return

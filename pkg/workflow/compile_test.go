@@ -30,28 +30,41 @@ func notIdle(fs Findings) Findings {
 // TestIdleParts: nothing that an author wrote is passed over in silence.
 func TestIdleParts(t *testing.T) {
 	_, fs := Check("support-escalation.yaml", readTestdata(t, "support-escalation.yaml"), testCatalog(t))
-	for place, part := range map[string]string{"35:9": "second level", "48:1": "context policy", "69:9": "cache", "72:15": "cached fallback"} {
+	for place, part := range map[string]string{"35:9": "second level", "48:1": "context policy"} {
 		if indexFinding(fs, place, RuleUnsupported, part) < 0 {
 			t.Errorf("no warning of the %s at %s", part, place)
 		}
 	}
 }
 
-// TestUnsupportedParts: what a run could not honour is refused when it is registered, not found out when it matters.
-func TestUnsupportedParts(t *testing.T) {
-	for part, text := range map[string]string{
-		"quorum":         "steps: [{id: a, human: {roles: [r], decisions: [x, y], quorum: 2, due: 1h}}]",
-		"lock of a step": "resources: {locks: {l: {key: run.id, rank: 1}}}\nsteps: [{id: a, wait: {duration: 1s}, locks: [{lock: l}]}]",
-		"shared lock":    "resources: {locks: {l: {key: run.id, rank: 1}}}\ninitial: a\nstates: {a: {locks: [{lock: l, shared: true}], transitions: [{to: b}]}, b: {terminal: succeeded}}",
-		"person as fallback": "steps: [{id: a, wait: {duration: 1s}, on_error: {handlers: [{types: [timeout], fallback: {step: " +
-			"{id: b, human: {roles: [r], decisions: [x, y], due: 1h}}}}]}}]",
-	} {
-		def, fs := Check("f", []byte(small(text)), nil)
-		if def != nil || !slices.ContainsFunc(fs, func(f Finding) bool {
-			return f.Rule == RuleUnsupported && f.Severity == SeverityError && strings.Contains(f.Message, part)
-		}) {
-			t.Errorf("%s: %v", part, fs)
-		}
+// TestGuardsAndLocksCompile: what only the engine has to honour comes through.
+func TestGuardsAndLocksCompile(t *testing.T) {
+	def, fs := Check("f", []byte(small(`
+versioning: {behavior: auto_upgrade, migrate_from: [0.9.0]}
+resources: {locks: {pool: {key: "'pool'", rank: 2, permits: 3}, l: {key: run.id, rank: 1}}}
+steps:
+  - id: ask
+    human: {roles: [r], decisions: [x, y], quorum: 2, exclude_requester: true, due: 1h}
+  - id: work
+    wait: {duration: 1s}
+    locks: [{lock: pool}, {lock: l, shared: true}]
+    on_error:
+      handlers:
+        - {types: [timeout], fallback: {step: {id: person, human: {roles: [r], decisions: [x, y], due: 1h}}}}
+        - {types: [unavailable], fallback: {step: {id: agent, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
+`)), nil)
+	if def == nil || len(fs) > 0 {
+		t.Fatal(fs)
+	}
+	if ask, _ := def.Step("ask"); ask.Human.Quorum != 2 || !ask.Human.ExcludeRequester || !def.AutoUpgrade {
+		t.Errorf("%+v", ask.Human)
+	}
+	work, _ := def.Step("work")
+	if l := work.Locks; len(l) != 2 || l[0].Name != "l" || !l[0].Shared || l[0].Permits != 1 || l[1].Permits != 3 || l[1].Shared {
+		t.Errorf("%+v", work.Locks)
+	}
+	if work.Handlers[0].Action.FallbackStep.Human == nil || work.Handlers[1].Action.FallbackStep.Agent == nil {
+		t.Errorf("%+v", work.Handlers)
 	}
 }
 

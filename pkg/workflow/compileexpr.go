@@ -129,8 +129,14 @@ func (c *compiler) issues(at *site, issues *cel.Issues, path string, offset int)
 		} else if m := undeclaredName.FindStringSubmatch(issue.Message); m != nil {
 			f.Message = fmt.Sprintf("%q is neither a name in scope here nor a function", m[1])
 			f.Mend = nearestMend(m[1], at.names(), "the names in scope are ")
-			if slices.Contains(scopedNames, m[1]) {
+			switch {
+			case slices.Contains(scopedNames, m[1]):
 				f.Mend = scopeMends[m[1]]
+			case at.alone && slices.Contains(commonNames, m[1]):
+				f.Mend = "there is no run yet: write a constant"
+				if at.event != nil {
+					f.Mend = "there is no run yet: only `event` is in scope"
+				}
 			}
 		} else if strings.Contains(issue.Message, "no matching overload") {
 			f.Mend = overloadMend(issue.Message)
@@ -154,15 +160,16 @@ func overloadMend(msg string) string {
 var (
 	undefinedField = regexp.MustCompile(`^undefined field '(.*)'`)
 	undeclaredName = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
-	scopedNames    = []string{"error", "original", "self", "output", "item", "index", "event"}
+	scopedNames    = []string{"error", "original", "self", "output", "item", "index", "event", "secrets"}
 	scopeMends     = map[string]string{
 		"error":    "`error` is in scope in error handlers only; elsewhere use steps.<id>.error",
 		"original": "`original` is in scope in compensations only",
 		"self":     "`self` is in scope in probes (`reconcile`) only",
 		"output":   "`output` is in scope in a probe's `happened` only; elsewhere use steps.<id>.output",
-		"item":     "`item` is in scope in a map only",
-		"index":    "`index` is in scope in a map only",
-		"event":    "`event` is in scope in event filters only",
+		"item":     "`item` is in scope in the steps of a map only",
+		"index":    "`index` is in scope in the steps of a map only",
+		"event":    "`event` is in scope in event filters and triggers only; elsewhere use steps.<id>.output of the step that waited for it",
+		"secrets":  "a secret is used by the connection of a tool server only: name it under resources.servers",
 	}
 )
 
@@ -365,6 +372,10 @@ func (s *site) shapeAt(path []string) *shape {
 		at = s.env.input
 	case "output":
 		at = s.output
+	case "item":
+		at = s.item
+	case "event":
+		at = s.event
 	case "steps":
 		if i, ok := s.env.index[at2(path, 1)]; ok && at2(path, 2) == "output" {
 			at, rest = s.env.steps[i].output, path[3:]

@@ -10,17 +10,18 @@ import (
 // anyError is how authors write "every type".
 const anyError = "*"
 
-// handlers compiles the handlers of the scope at a path; step is nil for the scopes of states and of the definition.
-func (c *compiler) handlers(policy *workflowv1.ErrorPolicy, at string, step *Step, fallbacks map[*workflowv1.Step]*Step) []*Handler {
+// handlers compiles the handlers of the scope at a path, whose expressions may use the names of key; step is nil for the scopes of states and of
+// the definition.
+func (c *compiler) handlers(policy *workflowv1.ErrorPolicy, at string, step *Step, key siteKey, fallbacks map[*workflowv1.Step]*Step) []*Handler {
 	var out []*Handler
+	key.handler = true
 	for i, p := range policy.GetHandlers() {
-		out = append(out, c.handler(p, i, handlerPath(at, i), step, fallbacks))
+		out = append(out, c.handler(p, i, handlerPath(at, i), step, c.site(key), fallbacks))
 	}
 	return out
 }
 
-func (c *compiler) handler(p *workflowv1.ErrorHandler, index int, at string, step *Step, fallbacks map[*workflowv1.Step]*Step) *Handler {
-	site := c.site(siteKey{handler: true})
+func (c *compiler) handler(p *workflowv1.ErrorHandler, index int, at string, step *Step, site *site, fallbacks map[*workflowv1.Step]*Step) *Handler {
 	h := &Handler{Index: index, Proto: p, Retry: compileRetry(p.GetRetry())}
 	for i, name := range p.GetTypes() {
 		if name == anyError {

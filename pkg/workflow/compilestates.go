@@ -51,13 +51,13 @@ func (c *compiler) compileStates() {
 			state.Reads = append(state.Reads, readsOf(compiled.When)...)
 			state.ReadsInput = state.ReadsInput || readInput(compiled.When)
 		}
-		state.Handlers = c.handlers(state.Proto.GetOnError(), at, nil, fallbacks)
-		state.Locks = c.locks(state.Proto.GetLocks(), fieldPath(at, "locks"))
+		state.Handlers = c.handlers(state.Proto.GetOnError(), at, nil, siteKey{}, fallbacks)
+		state.Locks = c.locks(state.Proto.GetLocks(), siteKey{})
 		state.Reads = append(state.Reads, handlerReads(state.Handlers)...)
 		state.Reads = mergeReads(state.Reads, lockReads(state.Locks))
 		state.ReadsInput = state.ReadsInput || handlersReadInput(state.Handlers) || locksReadInput(state.Locks)
 	}
-	c.out.Handlers = c.handlers(c.def.GetOnError(), "", nil, fallbacks)
+	c.out.Handlers = c.handlers(c.def.GetOnError(), "", nil, siteKey{}, fallbacks)
 	for _, name := range sortedKeys(c.def.GetResult()) {
 		c.out.Result = append(c.out.Result, NamedExpr{
 			Name: name, Expr: c.expr(base, c.def.GetResult()[name], fieldPath("result", name), 0, wantAny),
@@ -75,8 +75,8 @@ func (c *compiler) block(ref *blockRef) *Block {
 	return b
 }
 
-// locks compiles lock uses in the order in which they are taken.
-func (c *compiler) locks(uses []*workflowv1.LockUse, at string) []*LockUse {
+// locks compiles lock uses in the order in which they are taken. The key may use the names of where the lock is used, as `item` in a map.
+func (c *compiler) locks(uses []*workflowv1.LockUse, key siteKey) []*LockUse {
 	var out []*LockUse
 	for _, use := range uses {
 		def := c.def.GetResources().GetLocks()[use.GetLock()]
@@ -85,7 +85,7 @@ func (c *compiler) locks(uses []*workflowv1.LockUse, at string) []*LockUse {
 		}
 		keyAt := fieldPath(fieldPath("resources", "locks", use.GetLock()), "key")
 		out = append(out, &LockUse{
-			Name: use.GetLock(), Key: c.expr(c.site(siteKey{}), def.GetKey(), keyAt, 0, wantText), Rank: def.GetRank(), Shared: use.GetShared(), Permits: max(def.GetPermits(), 1),
+			Name: use.GetLock(), Key: c.expr(c.site(key), def.GetKey(), keyAt, 0, wantText), Rank: def.GetRank(), Shared: use.GetShared(), Permits: max(def.GetPermits(), 1),
 			Wait: def.GetWait().AsDuration(), Hold: def.GetLease().AsDuration(),
 		})
 	}

@@ -11,7 +11,8 @@ import (
 
 // step compiles one step. Those of its fallbacks are compiled already.
 func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Step {
-	p, base := ref.proto, c.site(siteKey{})
+	p, key := ref.proto, c.scopeOf(ref)
+	base := c.site(key)
 	s := &Step{
 		ID: p.GetId(), Path: ref.path, Index: ref.index, State: c.out.States[ref.state], Output: c.outputs[ref.at],
 		AttemptTimeout: p.GetAttemptTimeout().AsDuration(), Timeout: p.GetTimeout().AsDuration(), Proto: p,
@@ -35,8 +36,8 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 	if cache := p.GetCache(); cache != nil {
 		s.Cache = &Cache{Key: one(cache.GetKey(), "cache.key", wantText), TTL: cache.GetTtl().AsDuration()}
 	}
-	s.Handlers = c.handlers(p.GetOnError(), ref.at, s, fallbacks)
-	s.Locks = c.locks(p.GetLocks(), fieldPath(ref.at, "locks"))
+	s.Handlers = c.handlers(p.GetOnError(), ref.at, s, key, fallbacks)
+	s.Locks = c.locks(p.GetLocks(), key)
 	if undo := p.GetCompensate(); undo != nil {
 		s.Compensate = c.compensation(undo, ref)
 		exprs = append(exprs, s.Compensate.Tool.exprs()...)
@@ -62,12 +63,13 @@ func (c *compiler) dryRunOutput(s *Step, at string) {
 
 // stepKind compiles what a step does.
 func (c *compiler) stepKind(s *Step, ref *stepRef, one func(source, field string, w want) *Expr) {
-	base := c.site(siteKey{})
+	key := c.scopeOf(ref)
+	base := c.site(key)
 	switch do := ref.proto.GetDo().(type) {
 	case *workflowv1.Step_Tool:
-		s.Tool = c.call(do.Tool, siteKey{}, fieldPath(ref.at, "tool"))
+		s.Tool = c.call(do.Tool, key, fieldPath(ref.at, "tool"))
 	case *workflowv1.Step_Agent:
-		s.Agent = c.agent(do.Agent, fieldPath(ref.at, "agent"))
+		s.Agent = c.agent(do.Agent, base, fieldPath(ref.at, "agent"))
 	case *workflowv1.Step_Human:
 		s.Human = &HumanGate{
 			Roles: do.Human.GetRoles(), Subject: c.objectTemplate(base, do.Human.GetSubject(), fieldPath(ref.at, "human", "subject")),
@@ -75,7 +77,7 @@ func (c *compiler) stepKind(s *Step, ref *stepRef, one func(source, field string
 			Due: do.Human.GetDue().AsDuration(),
 		}
 	case *workflowv1.Step_Emit:
-		s.Emit = c.emit(do.Emit, fieldPath(ref.at, "emit"))
+		s.Emit = c.emit(do.Emit, base, fieldPath(ref.at, "emit"))
 	case *workflowv1.Step_Wait:
 		s.Wait = &WaitStep{Duration: do.Wait.GetDuration().AsDuration(), Until: one(do.Wait.GetUntil(), "wait.until", wantTime)}
 	case *workflowv1.Step_Set:
@@ -95,8 +97,7 @@ func (c *compiler) stepKind(s *Step, ref *stepRef, one func(source, field string
 	}
 }
 
-func (c *compiler) agent(p *workflowv1.AgentTask, at string) *AgentTask {
-	base := c.site(siteKey{})
+func (c *compiler) agent(p *workflowv1.AgentTask, base *site, at string) *AgentTask {
 	t := &AgentTask{
 		Agent: p.GetAgent(), Tools: map[string]*ToolPolicy{}, MaxEffect: p.GetMaxEffect(), Budget: p.GetBudget(),
 		Arguments: c.objectTemplate(base, p.GetArguments(), fieldPath(at, "arguments")),
@@ -119,8 +120,7 @@ func (c *compiler) agent(p *workflowv1.AgentTask, at string) *AgentTask {
 	return t
 }
 
-func (c *compiler) emit(p *workflowv1.EmitEvent, at string) *EmitEvent {
-	base := c.site(siteKey{})
+func (c *compiler) emit(p *workflowv1.EmitEvent, base *site, at string) *EmitEvent {
 	c.constantText(p.GetType(), fieldPath(at, "type"))
 	c.constantText(p.GetSource(), fieldPath(at, "source"))
 	e := &EmitEvent{Type: p.GetType(), Source: p.GetSource()}
@@ -159,7 +159,8 @@ func (c *compiler) compensation(p *workflowv1.Compensation, ref *stepRef) *Compe
 	out := &Compensation{NoneNeeded: p.GetNoneNeeded(), Retry: compileRetry(p.GetRetry())}
 	switch handler := p.GetHandler().(type) {
 	case *workflowv1.Compensation_Tool:
-		key := siteKey{originalArgs: anyShape, originalOut: shapeOf(c.outputs[ref.at])}
+		key := c.scopeOf(ref)
+		key.originalArgs, key.originalOut = anyShape, shapeOf(c.outputs[ref.at])
 		if call := ref.proto.GetTool(); call != nil {
 			if t := c.tools[toolKey(c.serverName(call.GetServer()), call.GetTool())]; t != nil {
 				key.originalArgs = shapeOf(t.input)

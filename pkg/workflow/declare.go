@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -27,20 +26,14 @@ func (c *compiler) declare() bool {
 		c.fault(RuleSchema, "", "", "the expressions cannot be compiled: %v", err)
 		return false
 	}
-	var sets []*stepRef
 	for _, ref := range c.steps {
-		id := ref.proto.GetId()
 		output := c.stepOutput(ref)
 		c.outputs[ref.at] = output
-		if ref.fallback {
-			continue
-		}
-		c.env.setOutput(id, output)
-		if output == nil && ref.proto.GetSet() != nil {
-			sets = append(sets, ref)
+		if !ref.fallback {
+			c.env.setOutput(ref.proto.GetId(), output)
 		}
 	}
-	c.inferSets(sets)
+	c.infer()
 	return true
 }
 
@@ -67,7 +60,7 @@ func (c *compiler) schema(s *workflowv1.Schema, at, name string) *Schema {
 
 // stepOutput is the schema of a step's output: its own, else that of its kind.
 func (c *compiler) stepOutput(ref *stepRef) *Schema {
-	name := "steps." + ref.proto.GetId() + ".output"
+	name := outputName(ref)
 	if own := ref.proto.GetOutput(); own != nil {
 		return c.schema(own, fieldPath(ref.at, "output"), name)
 	}
@@ -91,6 +84,8 @@ func (c *compiler) stepOutput(ref *stepRef) *Schema {
 		})
 	case *workflowv1.Step_Wait:
 		return builtinSchema(name, map[string]any{"type": "null"})
+	case *workflowv1.Step_Parallel:
+		return branchesSchema(name, sortedKeys(do.Parallel.GetBranches()))
 	}
 	return nil
 }
@@ -105,71 +100,6 @@ func builtinSchema(name string, schema map[string]any) *Schema {
 		return nil
 	}
 	return out
-}
-
-// inferSets gives each `set` step the schema of what its expressions yield, those first that others read. Steps that read each other
-// in a circle stay untyped.
-func (c *compiler) inferSets(sets []*stepRef) {
-	site := c.site(siteKey{})
-	pending := map[string]*stepRef{}
-	for _, ref := range sets {
-		pending[ref.proto.GetId()] = ref
-	}
-	for len(pending) > 0 {
-		progress := false
-		for _, id := range sortedKeys(pending) {
-			if c.readsPending(site, pending[id], pending) {
-				continue
-			}
-			schema := c.inferSet(site, pending[id])
-			c.outputs[pending[id].at] = schema
-			c.env.setOutput(id, schema)
-			delete(pending, id)
-			progress = true
-		}
-		if !progress {
-			return
-		}
-	}
-}
-
-// readsPending reports whether a set step reads one whose type is not known yet.
-func (c *compiler) readsPending(site *site, ref *stepRef, pending map[string]*stepRef) bool {
-	for _, source := range ref.proto.GetSet().GetValues() {
-		parsed, issues := site.celEnv.Parse(source)
-		if len(source) > MaxExpressionBytes || issues.Err() != nil {
-			continue
-		}
-		found := false
-		ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(x ast.Expr) {
-			if id, ok := stepOf(x); ok && pending[id] != nil && id != ref.proto.GetId() {
-				found = true
-			}
-		}))
-		if found {
-			return true
-		}
-	}
-	return false
-}
-
-// inferSet makes the schema of a set step's output.
-func (c *compiler) inferSet(site *site, ref *stepRef) *Schema {
-	properties, required := map[string]any{}, []string{}
-	for _, name := range sortedKeys(ref.proto.GetSet().GetValues()) {
-		source := ref.proto.GetSet().GetValues()[name]
-		properties[name] = map[string]any{}
-		required = append(required, name)
-		if len(source) > MaxExpressionBytes {
-			continue
-		}
-		if checked, issues := site.celEnv.Compile(source); issues.Err() == nil {
-			properties[name] = (&typeSchemas{provider: c.env.provider}).of(checked.OutputType())
-		}
-	}
-	return builtinSchema("steps."+ref.proto.GetId()+".output", map[string]any{
-		"type": "object", "required": required, "properties": properties,
-	})
 }
 
 // typeSchemas makes JSON Schemas of CEL types, up to a size: what is beyond it stays untyped.

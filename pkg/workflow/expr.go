@@ -169,7 +169,7 @@ func (e *Expr) assume(errorType, effect string) (value, known bool) {
 	s := &Scope{Error: &ErrorInfo{Type: errorType, Effect: effect}}
 	s.use(e.site)
 	unknown := []*cel.AttributePatternType{}
-	for _, name := range []string{"input", "steps", "run", "state", "locks"} {
+	for _, name := range append([]string{"item", "index"}, commonNames...) {
 		unknown = append(unknown, cel.AttributePattern(name))
 	}
 	for _, field := range []string{"message", "detail", "attempts"} {

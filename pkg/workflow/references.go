@@ -30,12 +30,9 @@ func (c *compiler) references() {
 	for _, ref := range c.steps {
 		c.stepReferences(ref)
 	}
-	c.unsupportedParts()
+	c.idleParts()
 	for i := range c.def.GetTriggers() {
 		c.unsupported(indexPath("triggers", i), "a trigger", "start runs from outside")
-	}
-	if c.def.GetVersioning().GetBehavior() == workflowv1.Behavior_BEHAVIOR_AUTO_UPGRADE {
-		c.unsupported("versioning.behavior", "auto_upgrade", "leave it out: runs are pinned")
 	}
 }
 
@@ -142,6 +139,23 @@ func (c *compiler) lockReferences(uses []*workflowv1.LockUse, at string) {
 	}
 }
 
+// usedLocks are the names of the locks that a state or a step takes.
+func (c *compiler) usedLocks() map[string]bool {
+	out := map[string]bool{}
+	add := func(uses []*workflowv1.LockUse) {
+		for _, use := range uses {
+			out[use.GetLock()] = true
+		}
+	}
+	for _, s := range c.def.GetStates() {
+		add(s.GetLocks())
+	}
+	for _, ref := range c.steps {
+		add(ref.proto.GetLocks())
+	}
+	return out
+}
+
 // resourceReferences checks what resources, escalations and the compensation policy name.
 func (c *compiler) resourceReferences() {
 	r := c.def.GetResources()
@@ -155,12 +169,12 @@ func (c *compiler) resourceReferences() {
 				"the catalogue has no tool server %q", server.GetEndpointRef())
 		}
 	}
+	used := c.usedLocks()
 	for _, name := range sortedKeys(r.GetLocks()) {
 		lock, at := r.GetLocks()[name], fieldPath("resources", "locks", name)
-		if lock.GetPermits() > 1 {
-			c.unsupported(fieldPath(at, "permits"), "a lock with more than one permit", "leave it out")
+		if !used[name] {
+			c.expr(c.site(siteKey{}), lock.GetKey(), fieldPath(at, "key"), 0, wantText)
 		}
-		c.expr(c.site(siteKey{}), lock.GetKey(), fieldPath(at, "key"), 0, wantText) // also when no state uses it
 	}
 	for _, name := range sortedKeys(r.GetBreakers()) {
 		for i, counted := range r.GetBreakers()[name].GetCounted() {

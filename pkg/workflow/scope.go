@@ -33,7 +33,8 @@ type Scope struct {
 	// Item and Index are set inside a map.
 	Item  json.RawMessage
 	Index int
-	// Event is set where an event is looked at: a CloudEvent as JSON, with id, type, source, subject, time and data.
+	// Event is set where an event is looked at: a CloudEvent as JSON, with all of id, type, source, subject, time and data; one without a subject
+	// has an empty one, one without data null.
 	Event json.RawMessage
 
 	decoded decodedScope
@@ -92,7 +93,7 @@ type decodedScope struct {
 	site  *site
 	steps []*stepSlot // those asked for; few, so that a search is cheaper than a map
 
-	input, output, originalArgs, originalOut, selfArgs decodedValue
+	input, output, originalArgs, originalOut, selfArgs, item, event decodedValue
 }
 
 // decodedValue is a value that was decoded by a shape.
@@ -146,16 +147,27 @@ func (d *decodedScope) ResolveName(name string) (any, bool) {
 		}
 		return s, true
 	case "output":
-		if d.site.output == nil {
-			return nil, false
-		}
-		v, err := s.decode(&d.output, s.Output, d.site.output)
-		if err != nil {
-			return types.NewErr("output: %v", err), true
-		}
-		return v, true
+		return s.value(name, &d.output, s.Output, d.site.output)
+	case "item":
+		return s.value(name, &d.item, s.Item, d.site.item)
+	case "index":
+		return int64(s.Index), d.site.item != nil
+	case "event":
+		return s.value(name, &d.event, s.Event, d.site.event)
 	}
 	return nil, false
+}
+
+// value decodes a variable that is in scope when its shape is known.
+func (s *Scope) value(name string, into *decodedValue, raw json.RawMessage, by *shape) (any, bool) {
+	if by == nil {
+		return nil, false
+	}
+	v, err := s.decode(into, raw, by)
+	if err != nil {
+		return types.NewErr("%s: %v", name, err), true
+	}
+	return v, true
 }
 
 // Parent implements cel.Activation.

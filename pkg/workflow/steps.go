@@ -150,10 +150,11 @@ func (c *compiler) idle(path, what, effect string) {
 	c.warn(RuleUnsupported, path, "", "%s is kept but not acted on by this version yet: %s", what, effect)
 }
 
-// unsupportedParts refuses what a run could not honour, and warns of what it does without.
-func (c *compiler) unsupportedParts() {
+// idleParts warns of what a run does without.
+func (c *compiler) idleParts() {
+	const shown = "an agent sees its task's goal and arguments"
 	if len(c.def.GetContext().GetRules()) > 0 {
-		c.idle("context", "a context policy", "an agent sees its task's goal and arguments")
+		c.idle("context", "a context policy", shown)
 	}
 	for _, name := range sortedKeys(c.def.GetEscalations()) {
 		if at := fieldPath("escalations", name, "levels"); len(c.def.GetEscalations()[name].GetLevels()) > 1 {
@@ -161,45 +162,13 @@ func (c *compiler) unsupportedParts() {
 		}
 	}
 	for _, name := range sortedKeys(c.def.GetStates()) {
-		at := fieldPath("states", name)
-		c.unsupportedLocks(c.def.GetStates()[name].GetLocks(), at)
 		if c.def.GetStates()[name].GetContext() != nil {
-			c.idle(fieldPath(at, "context"), "a context policy", "an agent sees its task's goal and arguments")
+			c.idle(fieldPath("states", name, "context"), "a context policy", shown)
 		}
 	}
 	for _, ref := range c.steps {
-		c.unsupportedStep(ref)
-	}
-}
-
-func (c *compiler) unsupportedStep(ref *stepRef) {
-	p := ref.proto
-	if len(p.GetLocks()) > 0 {
-		c.unsupported(fieldPath(ref.at, "locks"), "a lock of a step", "give the lock to the state")
-	}
-	if p.GetHuman().GetQuorum() > 1 {
-		c.unsupported(fieldPath(ref.at, "human", "quorum"), "a quorum above 1", "write one gate after the other")
-	}
-	if ref.fallback && (p.GetAgent() != nil || p.GetHuman() != nil) {
-		c.unsupported(ref.at, "an agent or a person as fallback", "lead a transition to a state with that step")
-	}
-	if p.GetCache() != nil {
-		c.idle(fieldPath(ref.at, "cache"), "a cache", "every visit calls")
-	}
-	if p.GetContext() != nil {
-		c.idle(fieldPath(ref.at, "context"), "a context policy", "an agent sees its task's goal and arguments")
-	}
-	for i, h := range p.GetOnError().GetHandlers() {
-		if h.GetFallback().GetCached() != nil {
-			c.idle(handlerPath(ref.at, i), "a cached fallback", "the error passes outward")
-		}
-	}
-}
-
-func (c *compiler) unsupportedLocks(uses []*workflowv1.LockUse, at string) {
-	for i, use := range uses {
-		if use.GetShared() {
-			c.unsupported(fieldPath(indexPath(fieldPath(at, "locks"), i), "shared"), "a shared lock", "leave it out: the lock is exclusive")
+		if ref.proto.GetContext() != nil {
+			c.idle(fieldPath(ref.at, "context"), "a context policy", shown)
 		}
 	}
 }
