@@ -92,7 +92,7 @@ func (c *compiler) expr(at *site, source, path string, offset int, w want) *Expr
 	}
 	e.program = program
 	if c.doc != nil {
-		e.checked = checked
+		e.checked, e.offset = checked, offset
 		c.compiled = append(c.compiled, e)
 	}
 	return e

@@ -26,8 +26,9 @@ type Expr struct {
 	reads  []string
 	// uses are the variables that the expression names.
 	uses map[string]bool
-	// checked is kept for the linter only.
+	// checked and offset, of the expression in its text in characters, are kept for the linter only.
 	checked *cel.Ast
+	offset  int
 }
 
 // EvalError says that an expression had no value. It is a fault of the definition or of the data it met, never a transient one: the same

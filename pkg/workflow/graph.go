@@ -41,6 +41,12 @@ func (c *compiler) graph() *graph {
 	for _, ref := range c.steps {
 		if ref.state != "" {
 			g.addHandlers(ref.state, ref.proto.GetOnError())
+			continue
+		}
+		for _, name := range g.states { // a fallback of the outermost scope stands in for any step
+			if c.def.GetStates()[name].GetTerminal() == workflowv1.Outcome_OUTCOME_UNSPECIFIED {
+				g.addHandlers(name, ref.proto.GetOnError())
+			}
 		}
 	}
 	for _, e := range g.edges {

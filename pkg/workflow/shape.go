@@ -38,6 +38,8 @@ type shape struct {
 	celType  *cel.Type
 	// most is the greatest size that the schema allows, in characters, items or members; 0: it does not say.
 	most uint64
+	// values are those that the schema's enum allows, in the forms of JSON; empty: it has none.
+	values []any
 }
 
 var anyShape = &shape{kind: kindAny, celType: cel.DynType}
@@ -71,7 +73,7 @@ func (b *shapeBuilder) build(s *jsonschema.Schema, path string) *shape {
 	out := &shape{}
 	b.memo[s] = out
 	kind, nullable := kindOf(s)
-	out.kind, out.nullable = kind, nullable
+	out.kind, out.nullable, out.values = kind, nullable, valuesOf(s)
 	switch kind {
 	case kindList:
 		b.list(out, s, path)
@@ -179,6 +181,25 @@ func kindOf(s *jsonschema.Schema) (shapeKind, bool) {
 		}
 	}
 	return kind, nullable
+}
+
+// valuesOf are the values that a schema's constant, enum or alternatives list; nil: it does not list them.
+func valuesOf(s *jsonschema.Schema) []any {
+	switch {
+	case s.Const != nil:
+		return []any{*s.Const}
+	case len(s.Enum) > 0:
+		return s.Enum
+	}
+	var out []any
+	for _, part := range append(s.AnyOf[:len(s.AnyOf):len(s.AnyOf)], s.OneOf...) {
+		values := valuesOf(part)
+		if values == nil {
+			return nil
+		}
+		out = append(out, values...)
+	}
+	return out
 }
 
 func kindOfTypes(names []string) (shapeKind, bool) {

@@ -1,0 +1,81 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs/errtype"
+)
+
+// retries is L12.
+func (l *linter) retries() {
+	const mend = "give it an idempotency_argument if the tool takes a key, or a reconcile probe; or take it out of the retry by a handler of its own"
+	for _, ref := range l.steps {
+		step := l.compiledAs[ref]
+		if step == nil {
+			continue
+		}
+		if t := step.Tool; t != nil && unsafe(t, ref.proto.GetTool()) {
+			if h, types := l.retrying(step); h != nil {
+				l.fault("L12", fieldPath(ref.at, "tool"), mend, "%s is %s and is retried on %s (%s), but a repeated call cannot be told from a first one",
+					toolKey(t.Server, t.Tool), effectName(t.Effect), strings.Join(types, ", "), l.placeText(h))
+			}
+		}
+		if undo := step.Compensate; undo != nil && undo.Tool != nil && unsafe(undo.Tool, ref.proto.GetCompensate().GetTool()) && undo.Retry != nil && undo.Retry.MaxAttempts > 1 {
+			l.fault("L12", fieldPath(ref.at, "compensate", "tool"), "give it an idempotency_argument or a reconcile probe, or max_attempts: 1",
+				"%s is %s and is retried when the undo fails, but a repeated call cannot be told from a first one",
+				toolKey(undo.Tool.Server, undo.Tool.Tool), effectName(undo.Tool.Effect))
+		}
+	}
+}
+
+// unsafe reports whether sending a call again could do its effect twice. Nothing is said of a tool that is not known.
+func unsafe(t *ToolCall, p *workflowv1.ToolCall) bool {
+	known := t.Declaration != nil || p.GetEffect() != workflowv1.Effect_EFFECT_UNSPECIFIED
+	return known && t.Effect >= workflowv1.Effect_EFFECT_WRITE && t.IdempotencyArgument == "" && t.Reconcile == nil
+}
+
+// retrying finds a handler that would retry a step, and the error types for which. Only the first that matches retries, and only one that has
+// not passed the error outward after a retry of its own.
+func (l *linter) retrying(step *Step) (found *Handler, types []string) {
+	for _, t := range l.raises(step) {
+		if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !retriable(t) {
+			continue // nothing was sent: to try again is the first try
+		}
+		taken, _ := l.answersOf(step, t)
+		i := slices.IndexFunc(taken, func(h *Handler) bool { return h.Retry != nil && h.Retry.MaxAttempts > 1 })
+		if i < 0 || found != nil && found != taken[i] {
+			continue
+		}
+		found = taken[i]
+		types = append(types, errtype.Name(t))
+	}
+	slices.Sort(types)
+	return found, types
+}
+
+// placeText tells where a handler stands.
+func (l *linter) placeText(h *Handler) string {
+	var at string
+	find := func(path string, handlers []*Handler) {
+		if i := slices.Index(handlers, h); i >= 0 {
+			at = handlerPath(path, i)
+		}
+	}
+	find("", l.out.Handlers)
+	for name, s := range l.out.States {
+		find(fieldPath("states", name), s.Handlers)
+	}
+	for _, ref := range l.steps {
+		if step := l.compiledAs[ref]; step != nil {
+			find(ref.at, step.Handlers)
+		}
+	}
+	if p, ok := l.doc.places[at]; ok {
+		return fmt.Sprintf("by the handler at line %d", p.line)
+	}
+	return "by the default handler"
+}
