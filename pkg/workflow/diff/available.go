@@ -138,8 +138,9 @@ func (f *flow) misses() []miss {
 	})
 }
 
-// from follows all paths from a state that is entered with some outputs; with a run, from where it stands.
-func (f *flow) from(state string, has set, run *workflowv1.Run) {
+// from follows all paths from a state that is entered with some outputs; with a run, from where it stands. It returns what is certain at the
+// entry of each state that they come by.
+func (f *flow) from(state string, has set, run *workflowv1.Run) map[string]set {
 	f.missed = map[miss]bool{}
 	in := map[string]set{state: has}
 	for queue := []string{state}; len(queue) > 0; queue = queue[1:] {
@@ -171,6 +172,7 @@ func (f *flow) from(state string, has set, run *workflowv1.Run) {
 			f.state(s, in[name], stand(run, name == state))
 		}
 	}
+	return in
 }
 
 // meet is what two paths have in common; nil is no path yet.
