@@ -14,18 +14,49 @@ import (
 // settleFrames brings branches and items that are being cancelled to their end: what is settled of them is dropped, what they completed is
 // undone. It reports whether it did anything.
 func (m *machine) settleFrames() bool {
-	if m.ending() || m.run.GetLeaving() != nil {
-		return false // all of them are dropped together
+	together := m.ending() || m.run.GetLeaving() != nil // frames end together; an undo that has begun is brought to its end
+	if together && (m.noteDeadline() || m.dropSettled()) {
+		return true
 	}
 	for _, path := range framesDeepestFirst(m.run) {
-		if cancelled(m.run, path) && m.settleCancelled(path) {
+		if together && m.run.GetFrames()[path].GetCompensation() == nil {
+			continue
+		}
+		if cancelled(m.run, path) && m.settleCancelled(path, together) {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *machine) settleCancelled(path string) bool {
+// noteDeadline records that the run is over its time while branches are under way, so that no timer of theirs counts any more.
+func (m *machine) noteDeadline() bool {
+	if m.run.GetLeaving() != nil || m.run.GetCancel() != nil || len(m.run.GetFrames()) == 0 || !m.mustSettle() {
+		return false
+	}
+	_, p := m.endReason()
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StateLeaving{StateLeaving: &workflowv1.StateLeaving{
+		Leaving: &workflowv1.Leaving{Problem: p, Since: m.at(m.now)},
+	}}})
+	return true
+}
+
+// dropSettled leaves one open step of a branch or item of which nothing is under way, because the state or the run is to end.
+func (m *machine) dropSettled() bool {
+	p := m.run.GetLeaving().GetProblem()
+	if p == nil {
+		_, p = m.endReason()
+	}
+	for _, a := range m.run.GetActive() {
+		if frameAround(m.run, a.GetPath()) != "" && a.GetUndoSequence() == 0 && !unsettledStep(a) && a.GetComposite() == nil {
+			m.drop(a, p)
+			return true
+		}
+	}
+	return false
+}
+
+func (m *machine) settleCancelled(path string, together bool) bool {
 	f := m.run.GetFrames()[path]
 	idle := true
 	for _, a := range slices.Clone(m.run.GetActive()) {
@@ -33,7 +64,7 @@ func (m *machine) settleCancelled(path string) bool {
 			continue
 		}
 		idle = false
-		if within(a.GetPath()) != path || a.GetUndoSequence() != 0 || unsettledStep(a) || a.GetComposite() != nil && m.hasFrames(a.GetPath()) {
+		if together || within(a.GetPath()) != path || a.GetUndoSequence() != 0 || unsettledStep(a) || a.GetComposite() != nil && m.hasFrames(a.GetPath()) {
 			continue
 		}
 		m.drop(a, m.cancelReason(path))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +87,10 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
 		w.What, w.Owner = "a moment", "the clock"
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BRANCHING:
+		explainComposite(run, a, &w)
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_GATHERING:
+		w.What, w.Owner = "the outputs of its items to be put together", "scheduler service"
 	default:
 		w.What, w.Owner = "its scheduler", "scheduler"
 	}
@@ -97,6 +102,27 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		waits = append(waits, explainCall(a, c))
 	}
 	return waits
+}
+
+// explainComposite tells how far the branches or items have come. A step without any that is open waits for its scheduler to go on.
+func explainComposite(run *workflowv1.Run, a *workflowv1.ActiveStep, w *Wait) {
+	c := a.GetComposite()
+	what := "branches"
+	if len(c.GetItemsDigest()) > 0 {
+		what = "items"
+	}
+	w.What, w.Owner, w.Until = fmt.Sprintf("its %s: %d of %d have ended, %d failed, %d are under way", what,
+		c.GetSucceeded()+c.GetFailed()+c.GetCancelled(), c.GetTotal(), c.GetFailed(), openBranches(c)), "the steps in them", stamp(a.GetDeadline())
+	if openBranches(c) == 0 || !anyInside(run, a.GetPath()) {
+		w.Owner = "scheduler"
+	}
+}
+
+// anyInside reports whether a step of a composite's branches or items is open.
+func anyInside(run *workflowv1.Run, path string) bool {
+	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		return len(a.GetPath()) > len(path) && strings.HasPrefix(a.GetPath(), path)
+	})
 }
 
 func explainCall(a *workflowv1.ActiveStep, c *workflowv1.OpenOperation) Wait {

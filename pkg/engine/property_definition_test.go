@@ -34,7 +34,7 @@ func anyDefinition(t *rapid.T) string {
 		}
 		b.WriteString("\t\tsteps:\n")
 		for range rapid.IntRange(1, 3).Draw(t, "steps") {
-			b.WriteString(d.step())
+			b.WriteString(d.step(0))
 		}
 		next := fmt.Sprintf("s%d", i+1)
 		if i == d.states-1 {
@@ -61,11 +61,52 @@ func (d *drawing) pick(of ...string) string { return rapid.SampledFrom(of).Draw(
 // unsafeTools may not be retried: the linter sees to it.
 func unsafeTool(tool string) bool { return tool == "write" || tool == "mail" || tool == "typed" }
 
-func (d *drawing) step() string {
+// flow is a drawn step as a flow mapping.
+func flow(step string) string {
+	var fields []string
+	for line := range strings.Lines(step) {
+		fields = append(fields, strings.TrimPrefix(strings.TrimSpace(line), "- "))
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+func (d *drawing) block(depth int) string {
+	var steps []string
+	for range rapid.IntRange(1, 2).Draw(d.T, "block") {
+		steps = append(steps, flow(d.step(depth)))
+	}
+	return "[" + strings.Join(steps, ", ") + "]"
+}
+
+// composite draws a parallel or a map step.
+func (d *drawing) composite(depth int) string {
+	if d.chance(2) {
+		return fmt.Sprintf("map: {items: \"%s\", max_items: 5, max_concurrency: %s, tolerated_failures: %s, steps: %s}",
+			d.pick("[]", "['p']", "['p', 'q', 'r']"), d.pick("1", "2", "3"), d.pick("0", "0", "1", "9"), d.block(depth))
+	}
+	var branches []string
+	for _, name := range []string{"a", "b", "c"}[:rapid.IntRange(2, 3).Draw(d.T, "branches")] {
+		branches = append(branches, name+": {steps: "+d.block(depth)+"}")
+	}
+	return fmt.Sprintf("parallel: {join: %s, cancel_rest: %s, max_concurrency: %s, branches: {%s}}",
+		d.pick("all", "all", "all_settled", "any", "quorum, quorum: 2"), d.pick("true", "false"), d.pick("0", "1", "2"), strings.Join(branches, ", "))
+}
+
+func (d *drawing) step(depth int) string {
 	d.steps++
 	out := fmt.Sprintf("\t\t\t- id: x%d\n", d.steps)
 	if d.chance(6) {
 		out += fmt.Sprintf("\t\t\t\tif: run.visits('s0') %s 1\n", d.pick("==", ">"))
+	}
+	if depth < 2 && d.chance(4) {
+		out += "\t\t\t\t" + d.composite(depth+1) + "\n"
+		if d.chance(4) {
+			out += "\t\t\t\ttimeout: 10m\n"
+		}
+		if d.chance(2) {
+			out += "\t\t\t\t" + d.handlers(true, true) + "\n"
+		}
+		return out
 	}
 	kind := d.pick("read", "put", "write", "write", "keyed", "probed", "mail", "typed", "agent", "human", "wait", "set", "emit")
 	undo := true

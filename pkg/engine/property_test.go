@@ -108,7 +108,22 @@ func (s *simulation) submit(ev engine.InputEvent) bool {
 			s.locks[c.Hold.GetAcquisitionId()] = true
 		}
 	}
+	for _, c := range s.commands {
+		if next := s.obey(c); next != nil && rapid.IntRange(0, 4).Draw(s.rt, "obey") > 0 { // else it is lost, and Resume gives it again
+			s.submit(next)
+		}
+	}
 	return true
+}
+
+// resume gives the commands that the scheduler itself obeys again.
+func (s *simulation) resume() {
+	s.t.Helper()
+	for _, c := range engine.Resume(s.run()) {
+		if next := s.obey(c); next != nil {
+			s.submit(next)
+		}
+	}
 }
 
 // place is what an operation's effect belongs to: the operation without its generation, or for an agent's call all of it.
@@ -249,6 +264,7 @@ func (s *simulation) rare(n int) {
 			s.result(op, rapid.IntRange(0, 9).Draw(s.rt, "result"))
 		}
 		s.agents = map[string]*agent{}
+		s.resume()
 	}
 }
 
@@ -450,6 +466,7 @@ func (s *simulation) settle() {
 	s.busy, s.breaker = map[string]bool{}, map[string]time.Time{}
 	s.lockService()
 	s.slots()
+	s.resume()
 	for _, op := range s.flying() {
 		s.result(op, 7)
 	}
@@ -481,7 +498,7 @@ func (s *simulation) leftOver() {
 			continue
 		}
 		name := id[:strings.LastIndex(id, "/")]
-		_, stepID, _ := strings.Cut(name, "/")
+		stepID := name[strings.LastIndex(name, "/")+1:]
 		if i := strings.LastIndex(stepID, "~"); i >= 0 {
 			stepID = stepID[i+1:]
 		}

@@ -78,7 +78,7 @@ func (m *machine) runFrom(p place, index int) {
 		}
 	}
 	switch {
-	case m.err != nil:
+	case m.err != nil || m.ceasing(p.frame):
 	case p.Owner != nil:
 		m.endBranch(p.frame, workflowv1.BranchStatus_BRANCH_STATUS_SUCCEEDED, nil)
 	case !m.halted(p):

@@ -22,12 +22,10 @@ func NextWake(run *workflowv1.Run) time.Time {
 	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
 		return wake
 	}
-	free := run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && run.GetLeaving() == nil
-	settled := free && !unsettledOperations(run)
-	if settled && run.GetCancel() == nil {
-		take(run.GetDeadline())
-	}
+	free := run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && run.GetLeaving() == nil && run.GetCancel() == nil
+	settled := free && !unsettledOperations(run) && !undoing(run)
 	if settled || free && len(run.GetFrames()) > 0 {
+		take(run.GetDeadline())
 		take(run.GetStateDeadline())
 	}
 	for _, h := range run.GetLocks() {
@@ -220,14 +218,18 @@ func (m *machine) settleEnding() {
 	if m.err != nil || !m.ending() || m.mustSettle() {
 		return
 	}
-	outcome := workflowv1.Outcome_OUTCOME_CANCELLED
-	p := problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run was cancelled: "+m.run.GetCancel().GetReason(), nil)
-	if m.run.GetCancel() == nil {
-		outcome = workflowv1.Outcome_OUTCOME_TIMED_OUT
-		p = problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run took longer than its deadline", nil)
-	}
+	outcome, p := m.endReason()
 	m.dropSteps(p)
 	m.startCompensation("", "", outcome, p)
+}
+
+// endReason is how a run that is to end early ends, and why.
+func (m *machine) endReason() (workflowv1.Outcome, *workflowv1.Problem) {
+	if m.run.GetCancel() != nil {
+		return workflowv1.Outcome_OUTCOME_CANCELLED,
+			problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run was cancelled: "+m.run.GetCancel().GetReason(), nil)
+	}
+	return workflowv1.Outcome_OUTCOME_TIMED_OUT, problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run took longer than its deadline", nil)
 }
 
 func (m *machine) cancel(c Cancel) {

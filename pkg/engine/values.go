@@ -76,8 +76,7 @@ func (m *machine) scopeAt(at *instance) *workflow.Scope {
 		}},
 		Step: func(id string) (workflow.StepValue, bool) { return m.stepValue(path, id) },
 	}
-	if item := itemOf(path); item != "" {
-		f := m.run.GetFrames()[item]
+	if f := m.run.GetFrames()[itemOf(path)]; f != nil { // of an undo, the item may be over
 		s.Item, s.Index = m.item(f), int(f.GetIndex())
 	}
 	s.Input = m.event(inputSequence).GetRunStarted().GetInput().GetInline()
