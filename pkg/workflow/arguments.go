@@ -28,26 +28,38 @@ func (c *compiler) checkArguments(args *structpb.Struct, compiled *Template, t *
 		c.fault("L3", parentPath(at), nearestMend(keyArgument, sortedKeys(root.Properties), "its arguments are "),
 			"tool %s has no argument %q to carry the idempotency key", t.name(), keyArgument)
 	}
-	for _, name := range root.Required {
-		if _, given := args.GetFields()[name]; !given && name != keyArgument {
-			c.fault("L4", at, fmt.Sprintf("add %s to the arguments", name), "tool %s needs the argument %q", t.name(), name)
-		}
-	}
-	a := argumentChecker{c: c, tool: t, exprs: map[string]*Expr{}}
+	c.argumentsOf(compiled, "tool "+t.name(), "argument", t.input).whole(args, keyArgument, at)
+}
+
+// argumentChecker compares a free-form object with the schema of what takes it.
+type argumentChecker struct {
+	c *compiler
+	// taker is who takes it, as "tool desk/add_note"; part what its members are to that, as "argument".
+	taker, part string
+	schema      *Schema
+	exprs       map[string]*Expr // by path; one whose string is no single expression yields text
+}
+
+func (c *compiler) argumentsOf(compiled *Template, taker, part string, schema *Schema) *argumentChecker {
+	a := &argumentChecker{c: c, taker: taker, part: part, schema: schema, exprs: map[string]*Expr{}}
 	for _, e := range compiled.exprs() {
 		a.exprs[e.Path] = e
 	}
-	a.object(args, root, t.input.shape, at)
+	return a
+}
+
+// whole checks the whole object; given is the name of a member that is added at run time.
+func (a *argumentChecker) whole(args *structpb.Struct, given, at string) {
+	for _, name := range a.schema.root.Required {
+		if _, ok := args.GetFields()[name]; !ok && name != given {
+			a.c.fault("L4", at, fmt.Sprintf("add %s to the %ss", name, a.part), "%s needs the %s %q", a.taker, a.part, name)
+		}
+	}
+	a.object(args, a.schema.root, a.schema.shape, at)
 }
 
 // open reports whether an object may have members that it does not name.
 func (s *shape) open() bool { return s.kind == kindDict || s.kind == kindAny || s.elem != nil }
-
-type argumentChecker struct {
-	c     *compiler
-	tool  *resolvedTool
-	exprs map[string]*Expr // by path; one whose string is no single expression yields text
-}
 
 func (a *argumentChecker) object(args *structpb.Struct, schema *jsonschema.Schema, s *shape, at string) {
 	for _, name := range sortedKeys(args.GetFields()) {
@@ -70,12 +82,12 @@ func (a *argumentChecker) unknown(name string, schema *jsonschema.Schema, path s
 	if schema.AdditionalProperties != nil && isFalseSchema(schema.AdditionalProperties) {
 		report = a.c.fault
 	}
-	report("L4", path, nearestMend(name, names, "its arguments are "), "tool %s has no argument %q", a.tool.name(), name)
+	report("L4", path, nearestMend(name, names, "its "+a.part+"s are "), "%s has no %s %q", a.taker, a.part, name)
 }
 
 func (a *argumentChecker) value(v *structpb.Value, schema *jsonschema.Schema, s *shape, path string) {
 	if schema.Ref != "" {
-		schema = derefSchema(a.tool.input.root, schema.Ref)
+		schema = derefSchema(a.schema.root, schema.Ref)
 	}
 	switch x := v.GetKind().(type) {
 	case *structpb.Value_StructValue:
@@ -99,9 +111,9 @@ func (a *argumentChecker) value(v *structpb.Value, schema *jsonschema.Schema, s 
 	if holdsExpression(v) {
 		return
 	}
-	e := explainer{root: a.tool.input.root}
+	e := explainer{root: a.schema.root}
 	if _, problem := e.problem(schema, v.AsInterface(), ""); problem != "" {
-		a.c.fault("L4", path, "", "the argument of %s %s", a.tool.name(), problem)
+		a.c.fault("L4", path, "", "the %s of %s %s", a.part, a.taker, problem)
 	}
 }
 
@@ -111,21 +123,30 @@ func (a *argumentChecker) expression(e *Expr, text string, s *shape, path string
 	if t := (&templateBuilder{fault: func(string, int, string, string) {}}).split(text, path); len(t) > 1 {
 		got = cel.StringType // text with expressions in it
 	}
-	allowed := map[shapeKind][]types.Kind{
-		kindText:   {types.StringKind, types.TimestampKind, types.DurationKind, types.BytesKind},
-		kindBool:   {types.BoolKind},
-		kindInt:    {types.IntKind, types.UintKind, types.DoubleKind},
-		kindDouble: {types.IntKind, types.UintKind, types.DoubleKind},
-		kindList:   {types.ListKind},
-		kindDict:   {types.MapKind, types.StructKind},
-		kindObject: {types.MapKind, types.StructKind},
-	}[s.kind]
-	switch kind := got.Kind(); {
-	case len(allowed) == 0 || kind == types.DynKind || kind == types.AnyKind || slices.Contains(allowed, kind):
-	case kind == types.NullTypeKind && s.nullable:
-	default:
-		a.c.fault("L4", path, "convert it, or pass another value", "the argument of %s is of type %s, wanted %s", a.tool.name(), typeText(got), s.text())
+	if !s.takes(got) {
+		a.c.fault("L4", path, "convert it, or pass another value", "the %s of %s is of type %s, wanted %s", a.part, a.taker, typeText(got), s.text())
 	}
+}
+
+// takes reports whether a value of a CEL type may be one of the shape.
+func (s *shape) takes(t *cel.Type) bool {
+	var allowed []types.Kind
+	switch s.kind {
+	case kindText:
+		allowed = []types.Kind{types.StringKind, types.TimestampKind, types.DurationKind, types.BytesKind}
+	case kindBool:
+		allowed = []types.Kind{types.BoolKind}
+	case kindInt, kindDouble:
+		allowed = []types.Kind{types.IntKind, types.UintKind, types.DoubleKind}
+	case kindList:
+		allowed = []types.Kind{types.ListKind}
+	case kindDict, kindObject:
+		allowed = []types.Kind{types.MapKind, types.StructKind}
+	default:
+		return true
+	}
+	kind := t.Kind()
+	return kind == types.DynKind || kind == types.AnyKind || slices.Contains(allowed, kind) || kind == types.NullTypeKind && s.nullable
 }
 
 // text names the JSON type of a shape.

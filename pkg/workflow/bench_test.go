@@ -6,7 +6,7 @@ func BenchmarkCheckEscalation(b *testing.B) {
 	src, cat := readTestdata(b, "support-escalation.yaml"), testCatalog(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if def, fs := Check("f", src, cat); def == nil {
+		if def, fs := Check("f", src, cat, nil); def == nil {
 			b.Fatal(fs)
 		}
 	}

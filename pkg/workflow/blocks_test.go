@@ -37,7 +37,7 @@ states:
 `
 
 func TestNestedSteps(t *testing.T) {
-	def, fs := Check("f", []byte(small(nestedBlocks)), nil)
+	def, fs := Check("f", []byte(small(nestedBlocks)), nil, nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -93,7 +93,7 @@ func TestNestedSteps(t *testing.T) {
 func TestJoinsCountBranches(t *testing.T) {
 	const branches = "branches: {a: {steps: [{id: a, wait: {duration: 1s}}]}, b: {steps: [{id: b, wait: {duration: 1s}}]}, c: {steps: [{id: c, wait: {duration: 1s}}]}}"
 	for join, want := range map[string]int{"": 3, "join: all, ": 3, "join: all_settled, ": 0, "join: any, ": 1, "join: quorum, quorum: 2, ": 2} {
-		def, fs := Check("f", []byte(small("steps: [{id: p, parallel: {"+join+branches+"}}]")), nil)
+		def, fs := Check("f", []byte(small("steps: [{id: p, parallel: {"+join+branches+"}}]")), nil, nil)
 		if def == nil {
 			t.Fatal(fs)
 		}
@@ -104,7 +104,7 @@ func TestJoinsCountBranches(t *testing.T) {
 }
 
 func TestStepIDsAreUniqueInsideToo(t *testing.T) {
-	_, fs := Check("f", []byte(small("steps:\n  - {id: a, wait: {duration: 1s}}\n  - {id: m, map: {items: '[1]', max_items: 1, steps: [{id: a, wait: {duration: 1s}}]}}")), nil)
+	_, fs := Check("f", []byte(small("steps:\n  - {id: a, wait: {duration: 1s}}\n  - {id: m, map: {items: '[1]', max_items: 1, steps: [{id: a, wait: {duration: 1s}}]}}")), nil, nil)
 	if indexFinding(fs, "5:60", "L3", `"a" is taken already`) < 0 {
 		t.Error(fs)
 	}
@@ -119,10 +119,10 @@ func TestStepsAreNestedWithLimits(t *testing.T) {
 		}
 		return b.String() + "[{id: in, wait: {duration: 1s}}]" + strings.Repeat("}}}}]", depth)
 	}
-	if def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth))), nil); def == nil {
+	if def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth))), nil, nil); def == nil {
 		t.Error(fs)
 	}
-	def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth+1))), nil)
+	def, fs := Check("f", []byte(small("steps: "+nest(MaxStepDepth+1))), nil, nil)
 	if def != nil || !slices.ContainsFunc(fs, func(f Finding) bool {
 		return f.Rule == RuleLimit && strings.Contains(f.Message, "stands inside 9 others") && f.Column > 1
 	}) {
@@ -132,7 +132,7 @@ func TestStepsAreNestedWithLimits(t *testing.T) {
 	for i := range MaxSteps {
 		fmt.Fprintf(&many, "{id: s%d, wait: {duration: 1s}}, ", i)
 	}
-	if def, fs := Check("f", []byte(small("steps: [{id: m, map: {items: '[1]', max_items: 1, steps: ["+many.String()+"]}}]")), nil); def != nil || fs[0].Rule != RuleLimit {
+	if def, fs := Check("f", []byte(small("steps: [{id: m, map: {items: '[1]', max_items: 1, steps: ["+many.String()+"]}}]")), nil, nil); def != nil || fs[0].Rule != RuleLimit {
 		t.Error(fs)
 	}
 }

@@ -20,13 +20,14 @@ const (
 
 // Compile expands shorthand, writes defaults out, resolves tools against the catalogue, compiles every expression and runs the lint
 // rules. It returns all findings at once; with an error among them the definition is nil, as it is for a document that Load found
-// errors in. Without a catalogue (nil), tools are unknown: each is a warning and untyped, and its effect is taken as written, else WRITE.
-func Compile(doc *Document, cat Catalog) (*Definition, Findings) {
+// errors in. Without a catalogue (nil), tools are unknown: each is a warning and untyped, and its effect is taken as written, else WRITE. Without
+// workflows (nil), so are sub-workflows, save those that the definition has pinned already.
+func Compile(doc *Document, cat Catalog, workflows Workflows) (*Definition, Findings) {
 	if doc == nil || doc.Definition == nil {
 		return nil, Findings{{Rule: RuleSyntax, Severity: SeverityError, Message: "there is no definition to compile"}}
 	}
 	c := newCompiler(doc.Definition, cat)
-	c.doc = doc
+	c.doc, c.workflows = doc, workflows
 	c.run()
 	if c.def != nil {
 		c.lint()
@@ -38,7 +39,7 @@ func Compile(doc *Document, cat Catalog) (*Definition, Findings) {
 	return c.out, findings
 }
 
-// Rebuild compiles a stored, normalised definition and its pinned tools again, without linting. It is deterministic: the digest is the one
+// Rebuild compiles a stored, normalised definition with its pinned tools and sub-workflows again, without linting. It is deterministic: the digest is the one
 // that Compile gave. It fails only on a definition that Compile did not make.
 func Rebuild(def *workflowv1.WorkflowDefinition, tools []*workflowv1.ToolDeclaration) (*Definition, error) {
 	if def == nil {
@@ -55,10 +56,12 @@ func Rebuild(def *workflowv1.WorkflowDefinition, tools []*workflowv1.ToolDeclara
 // compiler turns one definition into its compiled form.
 type compiler struct {
 	// doc is nil when a definition is rebuilt: then nothing is linted.
-	doc      *Document
-	source   *workflowv1.WorkflowDefinition
-	cat      Catalog
-	findings Findings
+	doc    *Document
+	source *workflowv1.WorkflowDefinition
+	cat    Catalog
+	// workflows are the registered ones; nil: unknown.
+	workflows Workflows
+	findings  Findings
 
 	// def is the normalised definition; nil when it is too broken to go on.
 	def   *workflowv1.WorkflowDefinition
@@ -68,10 +71,13 @@ type compiler struct {
 	// stateBlocks are the steps of each state, by its name.
 	stateBlocks map[string]*blockRef
 	// tooMany tells that there are more steps, or deeper ones, than are allowed.
-	tooMany     bool
-	tools       map[string]*resolvedTool
-	outputs     map[string]*Schema
-	items       map[*stepRef]*shape
+	tooMany bool
+	tools   map[string]*resolvedTool
+	outputs map[string]*Schema
+	items   map[*stepRef]*shape
+	// events are the schemas of the data of events, by type.
+	events      map[string]*Schema
+	eventSites  int
 	compiledAs  map[*stepRef]*Step
 	blocks      map[*blockRef]*Block
 	expressions int
@@ -79,7 +85,7 @@ type compiler struct {
 }
 
 func newCompiler(def *workflowv1.WorkflowDefinition, cat Catalog) *compiler {
-	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, items: map[*stepRef]*shape{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
+	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, items: map[*stepRef]*shape{}, events: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
 }
 
 // run compiles; what is wrong is in the findings.
@@ -91,6 +97,7 @@ func (c *compiler) run() {
 	c.def = def
 	c.normalise()
 	c.resolveTools()
+	c.resolveWorkflows()
 	c.out = &Definition{
 		Proto: c.def, States: map[string]*State{}, Deadline: c.def.GetDeadline().AsDuration(),
 		AutoUpgrade: c.def.GetVersioning().GetBehavior() == workflowv1.Behavior_BEHAVIOR_AUTO_UPGRADE,
@@ -102,6 +109,7 @@ func (c *compiler) run() {
 	c.references()
 	c.compilePolicies()
 	c.compileStates()
+	c.triggers()
 	c.finish()
 }
 

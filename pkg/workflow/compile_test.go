@@ -29,7 +29,7 @@ func notIdle(fs Findings) Findings {
 
 // TestIdleParts: nothing that an author wrote is passed over in silence.
 func TestIdleParts(t *testing.T) {
-	_, fs := Check("support-escalation.yaml", readTestdata(t, "support-escalation.yaml"), testCatalog(t))
+	_, fs := Check("support-escalation.yaml", readTestdata(t, "support-escalation.yaml"), testCatalog(t), nil)
 	for place, part := range map[string]string{"35:9": "second level", "48:1": "context policy"} {
 		if indexFinding(fs, place, RuleUnsupported, part) < 0 {
 			t.Errorf("no warning of the %s at %s", part, place)
@@ -52,7 +52,7 @@ steps:
       handlers:
         - {types: [timeout], fallback: {step: {id: person, human: {roles: [r], decisions: [x, y], due: 1h}}}}
         - {types: [unavailable], fallback: {step: {id: agent, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
-`)), nil)
+`)), nil, nil)
 	if def == nil || len(fs) > 0 {
 		t.Fatal(fs)
 	}
@@ -71,7 +71,7 @@ steps:
 // compiled compiles a file of testdata, which must have no findings but those of TestIdleParts.
 func compiled(tb testing.TB, name string) *Definition {
 	tb.Helper()
-	def, fs := Check(name, readTestdata(tb, name), testCatalog(tb))
+	def, fs := Check(name, readTestdata(tb, name), testCatalog(tb), nil)
 	if fs = notIdle(fs); len(fs) > 0 {
 		tb.Fatal(fs)
 	}
@@ -142,7 +142,7 @@ func TestDefaultHandler(t *testing.T) {
 		"steps: [{id: a, wait: {duration: 1s}, on_error: {handlers: [{types: [schema], fail: true}]}}]",
 		"initial: a\nstates: {a: {transitions: [{to: b}], on_error: {handlers: [{types: [schema], fail: true}]}}, b: {terminal: succeeded}}",
 	} {
-		def, fs := Check("f", []byte(small(on)), nil)
+		def, fs := Check("f", []byte(small(on)), nil, nil)
 		if def == nil || slices.ContainsFunc(def.Handlers, func(h *Handler) bool { return h.Retry != nil }) {
 			t.Errorf("%s: %v", on, fs)
 		}
@@ -265,11 +265,11 @@ func TestOneDefinitionServesManyGoroutines(t *testing.T) {
 }
 
 func TestCompileOfNothing(t *testing.T) {
-	if def, fs := Compile(nil, nil); def != nil || !fs.HasErrors() {
+	if def, fs := Compile(nil, nil, nil); def != nil || !fs.HasErrors() {
 		t.Errorf("%v, %s", def, fs)
 	}
 	doc, fs := NewDocument(nil)
-	if def, _ := Compile(doc, nil); def != nil || !fs.HasErrors() {
+	if def, _ := Compile(doc, nil, nil); def != nil || !fs.HasErrors() {
 		t.Errorf("%v, %s", def, fs)
 	}
 }
@@ -292,7 +292,7 @@ func TestRebuildGivesTheSameDefinition(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		def, fs := Check(file, src, testCatalog(t))
+		def, fs := Check(file, src, testCatalog(t), nil)
 		if def == nil {
 			t.Fatalf("%s: %s", file, fs)
 		}
@@ -316,7 +316,7 @@ func TestRebuildGivesTheSameDefinition(t *testing.T) {
 		if fs.HasErrors() {
 			t.Errorf("%s: the normal form breaks the contract: %s", file, fs)
 		}
-		twice, fs := Compile(doc, testCatalog(t))
+		twice, fs := Compile(doc, testCatalog(t), nil)
 		if twice == nil || twice.Digest != def.Digest {
 			t.Errorf("%s: compiled again: %s", file, fs)
 		}
@@ -353,13 +353,13 @@ func TestRebuildRefusesWhatCompileDidNotMake(t *testing.T) {
 func TestDigestCoversTheTools(t *testing.T) {
 	tools := testTools(t)
 	src := readTestdata(t, "hello.yaml")
-	before, _ := Check("f", src, NewCatalog(tools))
+	before, _ := Check("f", src, NewCatalog(tools), nil)
 	for _, tool := range tools {
 		if tool.GetName() == "get_user_details" {
 			tool.OutputSchema = []byte(`{"type": "object"}`)
 		}
 	}
-	after, _ := Check("f", src, NewCatalog(tools))
+	after, _ := Check("f", src, NewCatalog(tools), nil)
 	if before.Digest == after.Digest || !strings.HasPrefix(before.Digest, "sha256:") {
 		t.Errorf("%s and %s", before.Digest, after.Digest)
 	}
@@ -367,7 +367,7 @@ func TestDigestCoversTheTools(t *testing.T) {
 
 // TestDefaultsAreWrittenOut checks each default that definition.proto states.
 func TestDefaultsAreWrittenOut(t *testing.T) {
-	def, fs := Check("f", readTestdata(t, "defaults.yaml"), testCatalog(t))
+	def, fs := Check("f", readTestdata(t, "defaults.yaml"), testCatalog(t), nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -389,7 +389,7 @@ func TestDefaultsAreWrittenOut(t *testing.T) {
 
 // TestServersHaveNamesOfTheirOwn: a definition may call a tool server by another name than the catalogue does.
 func TestServersHaveNamesOfTheirOwn(t *testing.T) {
-	def, fs := Check("f", []byte(small("resources: {servers: {shop: {endpoint_ref: desk}}}\nsteps: [{id: a, tool: {server: shop, tool: set_case_status, arguments: {order_id: o, status: open}}}]")), testCatalog(t))
+	def, fs := Check("f", []byte(small("resources: {servers: {shop: {endpoint_ref: desk}}}\nsteps: [{id: a, tool: {server: shop, tool: set_case_status, arguments: {order_id: o, status: open}}}]")), testCatalog(t), nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -406,7 +406,7 @@ steps:
     tool: {server: desk, tool: create_refund, arguments: {order_id: o, amount: 3}}
   - id: work
     agent: {agent: a, max_effect: write, budget: {max_turns: 1, max_tokens: 10}, allowed_tools: [desk/create_refund]}
-`)), testCatalog(t))
+`)), testCatalog(t), nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -436,7 +436,7 @@ func TestBadCatalogue(t *testing.T) {
 	tool := func(change func(*workflowv1.ToolDeclaration)) Findings {
 		d := &workflowv1.ToolDeclaration{Server: "s", Name: "t", Effect: workflowv1.Effect_EFFECT_WRITE}
 		change(d)
-		_, fs := Check("f", []byte(small("steps: [{id: a, tool: {server: s, tool: t, arguments: {x: 1}}}]")), NewCatalog([]*workflowv1.ToolDeclaration{d}))
+		_, fs := Check("f", []byte(small("steps: [{id: a, tool: {server: s, tool: t, arguments: {x: 1}}}]")), NewCatalog([]*workflowv1.ToolDeclaration{d}), nil)
 		return fs
 	}
 	for name, tt := range map[string]struct {
@@ -465,7 +465,7 @@ func TestBadCatalogue(t *testing.T) {
 // TestWithoutCatalogue: everything that needs no tool is still checked.
 func TestWithoutCatalogue(t *testing.T) {
 	for _, file := range []string{"hello.yaml", "support-escalation.yaml"} {
-		def, fs := Check(file, readTestdata(t, file), nil)
+		def, fs := Check(file, readTestdata(t, file), nil, nil)
 		if def == nil {
 			t.Errorf("%s: %s", file, fs)
 		}
@@ -475,7 +475,7 @@ func TestWithoutCatalogue(t *testing.T) {
 			}
 		}
 	}
-	_, fs := Check("f", []byte(small("steps: [{id: a, tool: {server: s, tool: t, arguments: {x: \"${nope}\"}}}]")), nil)
+	_, fs := Check("f", []byte(small("steps: [{id: a, tool: {server: s, tool: t, arguments: {x: \"${nope}\"}}}]")), nil, nil)
 	if indexFinding(fs, "3:62", "L4", "nope") < 0 {
 		t.Error(fs)
 	}
@@ -494,7 +494,7 @@ states:
         human: {roles: [r], decisions: [only], due: 1h}
     transitions: [{to: {}}, {when: 1 + 1, to: nowhere}]
   lost: {terminal: succeeded}
-`)), testCatalog(t))
+`)), testCatalog(t), nil)
 	var got []string
 	for _, f := range fs {
 		got = append(got, fmt.Sprintf("%d %s", f.Line, f.Rule))
@@ -532,11 +532,11 @@ func TestRetailTools(t *testing.T) {
 		fmt.Fprintf(&steps, "  - {id: s%d, tool: {server: desk, tool: %s, arguments: {nonsense: 1}}}\n", i, tool.Name)
 	}
 	for _, file := range []string{"hello.yaml", "support-escalation.yaml"} {
-		if def, fs := Check(file, readTestdata(t, file), NewCatalog(all)); def == nil {
+		if def, fs := Check(file, readTestdata(t, file), NewCatalog(all), nil); def == nil {
 			t.Errorf("%s: %s", file, fs)
 		}
 	}
-	_, fs := Check("f", []byte(small("steps:\n"+steps.String())), NewCatalog(all))
+	_, fs := Check("f", []byte(small("steps:\n"+steps.String())), NewCatalog(all), nil)
 	if n := strings.Count(fs.String(), `has no argument "nonsense"`); n < len(tools)-1 { // one of them takes no arguments at all
 		t.Errorf("%d of %d tools noticed:\n%s", n, len(tools), fs)
 	}

@@ -112,7 +112,7 @@ func wantMend(w want) string {
 
 // typeText shows a type as authors know it.
 func typeText(t *cel.Type) string {
-	return objectName.ReplaceAllString(cel.FormatCELType(t), "object $1")
+	return objectName.ReplaceAllString(eventNumber.ReplaceAllString(cel.FormatCELType(t), "event"), "object $1")
 }
 
 // issues reports the errors of the CEL compiler.
@@ -180,8 +180,11 @@ func celMessage(msg string) string {
 	msg, _, _ = strings.Cut(msg, " expecting {") // a list of everything that could stand there
 	msg = strings.ReplaceAll(msg, "input '<EOF>'", "end of the expression")
 	return strings.NewReplacer("_&&_", "&&", "_||_", "||", "_==_", "==", "_!=_", "!=", "_<_", "<", "_<=_", "<=", "_>_", ">",
-		"_>=_", ">=", "_+_", "+", "_-_", "-", "_*_", "*", "_/_", "/", "_%_", "%", "@in", "in", "_?_:_", "?:", "_[_]", "[]").Replace(objectName.ReplaceAllString(msg, "object $1"))
+		"_>=_", ">=", "_+_", "+", "_-_", "-", "_*_", "*", "_/_", "/", "_%_", "%", "@in", "in", "_?_:_", "?:", "_[_]", "[]").Replace(objectName.ReplaceAllString(eventNumber.ReplaceAllString(msg, "event"), "object $1"))
 }
+
+// eventNumber tells the types of events apart, of which there is one for each filter.
+var eventNumber = regexp.MustCompile(`event #\d+`)
 
 var objectName = regexp.MustCompile(`\{([^{}']*)\}`)
 
@@ -194,7 +197,7 @@ func (s *site) undefined(typeName, field string) (rule, message, mend string) {
 	case typeLocks:
 		return "L3", fmt.Sprintf("there is no lock %q", field), nearestMend(field, names, "the locks are ")
 	}
-	of := strings.Trim(typeName, "{}")
+	of := eventNumber.ReplaceAllString(strings.Trim(typeName, "{}"), "event")
 	if first, _, _ := strings.Cut(of, " "); first == "original" || first == "self" { // "original 3"
 		of = first
 	}

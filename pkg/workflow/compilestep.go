@@ -41,6 +41,9 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 	if undo := p.GetCompensate(); undo != nil {
 		s.Compensate = c.compensation(undo, ref)
 		exprs = append(exprs, s.Compensate.Tool.exprs()...)
+		if undo := s.Compensate.Workflow; undo != nil {
+			exprs = append(exprs, undo.Input.exprs()...)
+		}
 	}
 	s.Reads = mergeReads(readsOf(exprs...), handlerReads(s.Handlers), lockReads(s.Locks))
 	s.ReadsInput = readInput(exprs...) || handlersReadInput(s.Handlers) || locksReadInput(s.Locks)
@@ -87,9 +90,9 @@ func (c *compiler) stepKind(s *Step, ref *stepRef, one func(source, field string
 			s.Set.Values = append(s.Set.Values, NamedExpr{Name: name, Expr: c.expr(base, do.Set.GetValues()[name], at, 0, wantAny)})
 		}
 	case *workflowv1.Step_WaitEvent:
-		c.unsupported(fieldPath(ref.at, "wait_event"), "wait_event", "poll with a tool and a wait")
+		s.WaitEvent = c.waitEvent(do.WaitEvent, key, fieldPath(ref.at, "wait_event"))
 	case *workflowv1.Step_Workflow:
-		c.unsupported(fieldPath(ref.at, "workflow"), "a sub-workflow", "write its steps here")
+		s.Workflow = c.subWorkflow(do.Workflow, key, fieldPath(ref.at, "workflow"))
 	case *workflowv1.Step_Parallel:
 		s.Parallel = c.parallel(do.Parallel, ref)
 	case *workflowv1.Step_Map:
@@ -133,6 +136,12 @@ func (c *compiler) emit(p *workflowv1.EmitEvent, base *site, at string) *EmitEve
 	if p.GetData() != nil {
 		e.Data = c.objectTemplate(base, p.GetData(), fieldPath(at, "data"))
 	}
+	if strings.HasPrefix(p.GetType(), SignalPrefix) {
+		c.fault("L3", fieldPath(at, "type"), "give the event another type", "%q is the type of a signal, which is sent to a run and not published", p.GetType())
+	}
+	if data := c.events[p.GetType()]; data != nil {
+		c.argumentsOf(e.Data, "event "+p.GetType(), "data field", data).whole(p.GetData(), "", fieldPath(at, "data"))
+	}
 	return e
 }
 
@@ -157,18 +166,21 @@ func (c *compiler) constantText(text, path string) *Template {
 func (c *compiler) compensation(p *workflowv1.Compensation, ref *stepRef) *Compensation {
 	at := fieldPath(ref.at, "compensate")
 	out := &Compensation{NoneNeeded: p.GetNoneNeeded(), Retry: compileRetry(p.GetRetry())}
+	key := c.scopeOf(ref)
+	key.originalArgs, key.originalOut = anyShape, shapeOf(c.outputs[ref.at])
+	switch do := ref.proto.GetDo().(type) {
+	case *workflowv1.Step_Tool:
+		if t := c.tools[toolKey(c.serverName(do.Tool.GetServer()), do.Tool.GetTool())]; t != nil {
+			key.originalArgs = shapeOf(t.input)
+		}
+	case *workflowv1.Step_Workflow:
+		key.originalArgs = shapeOf(c.childInput(do.Workflow, fieldPath(ref.at, "workflow")))
+	}
 	switch handler := p.GetHandler().(type) {
 	case *workflowv1.Compensation_Tool:
-		key := c.scopeOf(ref)
-		key.originalArgs, key.originalOut = anyShape, shapeOf(c.outputs[ref.at])
-		if call := ref.proto.GetTool(); call != nil {
-			if t := c.tools[toolKey(c.serverName(call.GetServer()), call.GetTool())]; t != nil {
-				key.originalArgs = shapeOf(t.input)
-			}
-		}
 		out.Tool = c.call(handler.Tool, key, fieldPath(at, "tool"))
 	case *workflowv1.Compensation_Workflow:
-		c.unsupported(fieldPath(at, "workflow"), "a sub-workflow", "undo with a tool")
+		out.Workflow = c.subWorkflow(handler.Workflow, key, fieldPath(at, "workflow"))
 	}
 	return out
 }
@@ -196,6 +208,17 @@ func (s *Step) kindExprs() []*Expr {
 	}
 	if s.Emit != nil {
 		out = slices.Concat(out, s.Emit.Subject.exprs(), s.Emit.Data.exprs())
+	}
+	if s.WaitEvent != nil {
+		for _, f := range s.WaitEvent.Filters {
+			for _, v := range f.Correlate {
+				out = append(out, v.Expr)
+			}
+			out = append(out, f.When)
+		}
+	}
+	if s.Workflow != nil {
+		out = append(out, s.Workflow.Input.exprs()...)
 	}
 	if s.Set != nil {
 		for _, v := range s.Set.Values {

@@ -14,6 +14,7 @@ import (
 func (c *compiler) declare() bool {
 	c.out.Input = c.schema(c.def.GetInput(), "input", "input")
 	c.out.Output = c.schema(c.def.GetOutput(), "output", "result")
+	c.declareEvents()
 	var ids []string
 	for _, ref := range c.steps {
 		if !ref.fallback && !slices.Contains(ids, ref.proto.GetId()) {
@@ -84,6 +85,10 @@ func (c *compiler) stepOutput(ref *stepRef) *Schema {
 		})
 	case *workflowv1.Step_Wait:
 		return builtinSchema(name, map[string]any{"type": "null"})
+	case *workflowv1.Step_WaitEvent:
+		return c.waitOutput(do.WaitEvent, name)
+	case *workflowv1.Step_Workflow:
+		return c.childOutput(do.Workflow, fieldPath(ref.at, "workflow"), name)
 	case *workflowv1.Step_Parallel:
 		return branchesSchema(name, sortedKeys(do.Parallel.GetBranches()))
 	}

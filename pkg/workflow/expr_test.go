@@ -35,7 +35,7 @@ const valuesInput = `{"n": 3, "d": 3, "maybe": null, "tags": ["b", "a"], "lines"
 func setExpr(t testing.TB, expr string) (*Expr, Findings) {
 	t.Helper()
 	src := small(fmt.Sprintf("input:\n  json_schema:%s\nsteps:\n  - {id: b, set: {values: {v: '1'}}}\n  - {id: a, set: {values: {v: %q}}}\n", valuesSchema, expr))
-	def, fs := Check("f", []byte(src), nil)
+	def, fs := Check("f", []byte(src), nil, nil)
 	if def == nil {
 		return nil, fs
 	}
@@ -232,7 +232,7 @@ func TestPlaceInsideExpressions(t *testing.T) {
 		"steps: [{id: a, emit: {type: t, data: {v: 'äx ${input.x} ${nope}'}}}]":    "3:60",
 		"steps:\n  - id: a\n    set:\n      values:\n        v: |\n          nope": "7:12",
 	} {
-		_, fs := Check("f", []byte(small(src)), nil)
+		_, fs := Check("f", []byte(small(src)), nil, nil)
 		errs := fs.Errors()
 		if len(errs) != 1 || fmt.Sprintf("%d:%d", errs[0].Line, errs[0].Column) != want {
 			t.Errorf("%s: want %s\n%s", src, want, fs)

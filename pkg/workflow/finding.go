@@ -31,6 +31,8 @@ const (
 	RuleUnsupported = "unsupported"
 	// RuleTool: a tool's declaration in the catalogue cannot be used.
 	RuleTool = "tool"
+	// RuleWorkflow: a sub-workflow is not checked.
+	RuleWorkflow = "workflow"
 )
 
 // Finding is one problem of a definition.

@@ -66,7 +66,7 @@ func FuzzCompile(f *testing.F) {
 	seedDefinitions(f)
 	cat := testCatalog(f)
 	f.Fuzz(func(t *testing.T, src []byte) {
-		def, fs := Check("f", src, cat)
+		def, fs := Check("f", src, cat, nil)
 		if (def == nil) != fs.HasErrors() {
 			t.Fatalf("definition %v with %s", def != nil, fs)
 		}

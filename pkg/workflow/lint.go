@@ -141,8 +141,11 @@ func (l *linter) inOrder() []*Expr {
 	return out
 }
 
-// unchecked reports whether a step's tool is unknown for want of a catalogue, which has been said already.
+// unchecked reports whether a step's tool or workflow is unknown for want of a catalogue, which has been said already.
 func (l *linter) unchecked(id string) bool {
 	s := l.out.steps[id]
-	return s != nil && s.Tool != nil && s.Tool.Declaration == nil
+	if s == nil {
+		return false
+	}
+	return s.Tool != nil && s.Tool.Declaration == nil || s.Workflow != nil && s.Workflow.Digest == ""
 }

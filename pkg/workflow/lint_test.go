@@ -26,7 +26,7 @@ func TestLintExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			def, findings := Check(file, src, cat)
+			def, findings := Check(file, src, cat, testWorkflows(t))
 			if (def == nil) != findings.HasErrors() {
 				t.Errorf("definition %v with findings\n%s", def != nil, findings)
 			}

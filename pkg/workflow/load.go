@@ -48,12 +48,12 @@ func Load(file string, src []byte) (*Document, Findings) {
 }
 
 // Check is Load and Compile in one: all findings of both.
-func Check(file string, src []byte, cat Catalog) (*Definition, Findings) {
+func Check(file string, src []byte, cat Catalog, workflows Workflows) (*Definition, Findings) {
 	doc, fs := Load(file, src)
 	if doc == nil {
 		return nil, fs
 	}
-	def, more := Compile(doc, cat)
+	def, more := Compile(doc, cat, workflows)
 	return def, append(fs, more...).sorted()
 }
 

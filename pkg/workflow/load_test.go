@@ -221,7 +221,7 @@ func TestNewDocumentChecksTheContract(t *testing.T) {
 	if !fs.HasErrors() || fs[0].Path != "steps[0].id" || fs[0].Line != 0 {
 		t.Errorf("%+v", fs)
 	}
-	if def, _ := Compile(got, nil); def != nil {
+	if def, _ := Compile(got, nil, nil); def != nil {
 		t.Error("a document with errors was compiled")
 	}
 }

@@ -42,7 +42,7 @@ steps:
 `
 
 func TestItemsAreTyped(t *testing.T) {
-	def, fs := Check("f", []byte(small(ordersMap)), testCatalog(t))
+	def, fs := Check("f", []byte(small(ordersMap)), testCatalog(t), nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -106,7 +106,7 @@ func TestItemIsInScopeInsideAMapOnly(t *testing.T) {
 		"the inner map's":    {inMap("{id: n, map: {items: '[1.5]', max_items: 1, steps: [{id: a, set: {values: {x: item.qty}}}]}}", ""), "double", ""},
 		"a fallback outside": {input + "steps: [{id: a, wait: {duration: 1s}, on_error: {handlers: [{types: ['*'], fallback: {step: {id: b, set: {values: {x: item}}}}}]}}]", `"item" is neither`, "map only"},
 	} {
-		def, fs := Check("f", []byte(small(tt.text)), nil)
+		def, fs := Check("f", []byte(small(tt.text)), nil, nil)
 		message := strings.Replace(tt.message, "items.orders", "input.orders", 1)
 		if def != nil || !slices.ContainsFunc(fs, func(f Finding) bool {
 			return f.Rule == "L4" && strings.Contains(f.Message, message) && strings.Contains(f.Mend, tt.mend) && f.Column > 1
@@ -127,7 +127,7 @@ states:
   b: {terminal: succeeded}
 `, guard))
 	}
-	def, fs := Check("f", []byte(text("steps.p.output.x.status == 'failed' && steps.p.output.x.error.type != steps.p.output.y.error.message")), nil)
+	def, fs := Check("f", []byte(text("steps.p.output.x.status == 'failed' && steps.p.output.x.error.type != steps.p.output.y.error.message")), nil, nil)
 	if def == nil {
 		t.Fatal(fs)
 	}
@@ -141,7 +141,7 @@ states:
 	for guard, want := range map[string]string{
 		"steps.p.output.z.status == ''": `has no field "z"`, "steps.p.output.x.state == ''": `has no field "state"`, "steps.p.output.x.status == 1": "no matching overload",
 	} {
-		if _, fs := Check("f", []byte(text(guard)), nil); !strings.Contains(fs.String(), want) {
+		if _, fs := Check("f", []byte(text(guard)), nil, nil); !strings.Contains(fs.String(), want) {
 			t.Errorf("%s: %s", guard, fs)
 		}
 	}
@@ -157,7 +157,7 @@ steps:
   - {id: one, set: {values: {n: "3"}}}
   - {id: c1, map: {items: "steps.c2.output", max_items: 5, steps: [{id: c1a, set: {values: {y: item}}}]}}
   - {id: c2, map: {items: "steps.c1.output", max_items: 5, steps: [{id: c2a, set: {values: {y: item}}}]}}
-`)), nil)
+`)), nil, nil)
 	if def == nil {
 		t.Fatal(fs)
 	}

@@ -163,6 +163,9 @@ func (c *compiler) normaliseStep(step *workflowv1.Step) {
 	case *workflowv1.Step_Emit:
 		setDefault(&do.Emit.Source, fmt.Sprintf("signalbox/%s/%s", c.def.GetMetadata().GetNamespace(), c.def.GetMetadata().GetName()))
 	}
+	if undo := step.GetCompensate(); undo.GetWorkflow() != nil && undo.Retry == nil {
+		undo.Retry = &workflowv1.RetryPolicy{MaxAttempts: 1} // what the first try did stands
+	}
 	normaliseRetry(step.GetCompensate().GetRetry())
 }
 

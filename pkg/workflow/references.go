@@ -31,9 +31,6 @@ func (c *compiler) references() {
 		c.stepReferences(ref)
 	}
 	c.idleParts()
-	for i := range c.def.GetTriggers() {
-		c.unsupported(indexPath("triggers", i), "a trigger", "start runs from outside")
-	}
 }
 
 func (c *compiler) uniqueIDs() {

@@ -11,7 +11,7 @@ import (
 func emitData(t testing.TB, data string) (*Template, Findings) {
 	t.Helper()
 	src := small(fmt.Sprintf("input:\n  json_schema:%s\nsteps:\n  - id: e\n    emit:\n      type: t\n      data: %s\n", valuesSchema, data))
-	def, fs := Check("f", []byte(src), nil)
+	def, fs := Check("f", []byte(src), nil, nil)
 	if def == nil {
 		return nil, fs
 	}

@@ -52,7 +52,7 @@ states:
 // compile compiles a definition without a catalogue.
 func compile(t testing.TB, source string) *workflow.Definition {
 	t.Helper()
-	def, findings := workflow.Check("test.yaml", []byte(source), nil)
+	def, findings := workflow.Check("test.yaml", []byte(source), nil, nil)
 	if def == nil {
 		t.Fatalf("the definition is broken: %v", findings.Errors())
 	}

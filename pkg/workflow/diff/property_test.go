@@ -126,7 +126,7 @@ func drawRun(t *rapid.T, d *workflow.Definition) *workflowv1.Run {
 }
 
 func compileDrawn(t *rapid.T, source string) *workflow.Definition {
-	def, findings := workflow.Check("gen.yaml", []byte(source), nil)
+	def, findings := workflow.Check("gen.yaml", []byte(source), nil, nil)
 	if def == nil {
 		t.Skipf("the linter refuses it: %v", findings.Errors())
 	}

@@ -11,6 +11,7 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
@@ -27,7 +28,8 @@ func (a *App) workflowLint(s *suite) *cobra.Command {
 		Use:   "lint FILE…",
 		Short: "Check definitions without handing them over",
 		Long: `Checks definitions here and prints every finding with file, line and column and how to mend it. When a suite can be reached, the
-tools that a definition names are checked against its tool servers; without one, tools are unknown, which is a warning.
+tools that a definition names are checked against its tool servers, and its sub-workflows against those that are registered; without one,
+both are unknown, which is a warning.
 
 Errors end the command with exit code 4; warnings do not.`,
 		Example: `  signalbox workflow lint hello.yaml
@@ -44,19 +46,22 @@ Errors end the command with exit code 4; warnings do not.`,
 				return err
 			}
 		}
-		return a.lint(files, catalog)
+		if catalog == nil {
+			return a.lint(files, nil, nil)
+		}
+		return a.lint(files, catalog, a.registered(ctx, s))
 	})
 	return cmd
 }
 
-func (a *App) lint(files []string, catalog workflow.Catalog) error {
+func (a *App) lint(files []string, catalog workflow.Catalog, workflows workflow.Workflows) error {
 	found := workflow.Findings{}
 	for _, file := range files {
 		source, err := readFile(file, a.In)
 		if err != nil {
 			return errs.Invalid("FILE", "%v", err)
 		}
-		_, findings := workflow.Check(file, source, catalog)
+		_, findings := workflow.Check(file, source, catalog, workflows)
 		found = append(found, findings...)
 	}
 	if err := a.printFindings(found, len(files)); err != nil {
@@ -103,6 +108,24 @@ func (a *App) catalog(ctx context.Context, s *suite) (workflow.Catalog, error) {
 		a.output.Note("tool server %s is away, so its tools are not checked: %s", server, unavailable[server])
 	}
 	return workflow.NewCatalog(tools), nil
+}
+
+// registered are the suite's definitions, as which a sub-workflow is looked up.
+func (a *App) registered(ctx context.Context, s *suite) workflow.Workflows {
+	client := statev1.NewDefinitionServiceClient(s.conn("state"))
+	return workflow.WorkflowsFunc(func(namespace, name, version string) (*workflow.Definition, bool) {
+		ctx, cancel := context.WithTimeout(ctx, min(s.flags.timeout, lintPatience))
+		defer cancel()
+		response, err := client.GetDefinition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Name: name, Version: version})
+		var child *workflow.Definition
+		if err == nil {
+			child, err = workflow.Rebuild(response.GetDefinition().GetDefinition(), response.GetDefinition().GetTools())
+		}
+		if err != nil {
+			a.output.Note("workflow %s: %v", name, err)
+		}
+		return child, err == nil
+	})
 }
 
 // listTools reads the whole catalogue, or one server's part.

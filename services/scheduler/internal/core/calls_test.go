@@ -38,7 +38,7 @@ type helped struct {
 func newHelped(t *testing.T) *helped {
 	t.Helper()
 	h := &helped{rig: newRig(t), key: RunKey{Namespace: "default", ID: "h1"}, holding: make(chan struct{}, 1)}
-	def, findings := workflow.Check("helped.yaml", []byte(helpedDefinition), catalogue)
+	def, findings := workflow.Check("helped.yaml", []byte(helpedDefinition), catalogue, nil)
 	if def == nil {
 		t.Fatal(findings)
 	}

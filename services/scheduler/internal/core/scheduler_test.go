@@ -51,7 +51,7 @@ var catalogue = workflow.NewCatalog([]*workflowv1.ToolDeclaration{
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	ctrl := gomock.NewController(t)
-	def, findings := workflow.Check("two.yaml", []byte(definition), catalogue)
+	def, findings := workflow.Check("two.yaml", []byte(definition), catalogue, nil)
 	if def == nil {
 		t.Fatal(findings)
 	}

@@ -70,7 +70,11 @@ type Registered struct {
 // version is kept with another digest. A definition that is kept already is no change.
 func (d *Definitions) Register(ctx context.Context, r Registration) (Registered, error) {
 	file := cmp.Or(r.File, "definition")
-	compiled, findings := workflow.Check(file, r.Source, workflow.NewCatalog(r.Tools))
+	var unread error
+	compiled, findings := workflow.Check(file, r.Source, workflow.NewCatalog(r.Tools), d.registered(ctx, &unread))
+	if unread != nil {
+		return Registered{}, unread
+	}
 	if findings.HasErrors() || compiled == nil {
 		return Registered{}, definitionInvalid(file, findings)
 	}
@@ -85,6 +89,22 @@ func (d *Definitions) Register(ctx context.Context, r Registration) (Registered,
 		return Registered{}, definitionChanged(kept, compiled.Digest)
 	}
 	return Registered{Definition: kept, Findings: findings, Created: created}, nil
+}
+
+// registered are the definitions that a sub-workflow can be. What keeps one from being read is left in unread.
+func (d *Definitions) registered(ctx context.Context, unread *error) workflow.Workflows {
+	return workflow.WorkflowsFunc(func(namespace, name, version string) (*workflow.Definition, bool) {
+		kept, err := d.store.FindDefinition(ctx, DefinitionKey{Namespace: namespace, Name: name, Version: version})
+		if err != nil || kept == nil {
+			*unread = cmp.Or(*unread, err)
+			return nil, false
+		}
+		child, err := workflow.Rebuild(kept.Proto, kept.Tools)
+		if err != nil {
+			*unread = fmt.Errorf("definition %s %s: %w", kept.Name, kept.Version, err)
+		}
+		return child, err == nil
+	})
 }
 
 func (d *Definitions) definitionOf(compiled *workflow.Definition, source []byte, findings workflow.Findings) *Definition {
