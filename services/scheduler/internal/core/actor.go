@@ -4,13 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/google/uuid"
-	"google.golang.org/protobuf/proto"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
@@ -52,6 +47,8 @@ type actor struct {
 	shard  uint32
 	def    *workflow.Definition
 	events map[uint64]*workflowv1.HistoryEvent
+	// kept is how many of them were needed when the others were dropped last.
+	kept int
 	// reserved are slots handed to this run and not yet used, by server.
 	reserved map[string]int
 	// taken are slots used by the inputs that are about to be committed.
@@ -133,6 +130,8 @@ type decided struct {
 	order     []string
 	answers   []answer
 	start     *startOrder
+	// bytes are about those of the events' values.
+	bytes int
 	// refused are inputs that were not taken, parked are calls for which no slot is free.
 	refused []refusedInput
 	parked  []message
@@ -148,15 +147,38 @@ type answer struct {
 	sequence uint64
 }
 
-// process decides on a batch of inputs, commits once, and acts.
+// Bounds of what is decided before it is committed: an input that comes after them goes into the next commit. One input alone may lead to more.
+const (
+	commitEvents = 1_000
+	commitBytes  = 1 << 20
+)
+
+func (d *decided) full() bool { return len(d.result.Events) >= commitEvents || d.bytes >= commitBytes }
+
+// process decides on a batch of inputs, commits once, and acts; inputs that lead to more than a commit should hold are several commits.
 func (a *actor) process(batch []message) {
 	batch = a.unpark(batch)
-	d, bad := a.decideAll(batch)
-	for bad >= 0 {
-		// The input left the run half changed. Without it, what the others lead to is decided anew.
-		batch = append(batch[:bad:bad], batch[bad+1:]...)
-		d, bad = a.decideAll(batch)
+	for len(batch) > 0 {
+		d, taken, bad := a.decideAll(batch)
+		if bad >= 0 {
+			// The input left the run half changed. Without it, what the others lead to is decided anew.
+			batch = append(batch[:bad:bad], batch[bad+1:]...)
+			continue
+		}
+		batch = batch[taken:]
+		a.settle(d)
+		if a.s.ctx.Err() != nil {
+			for _, m := range batch {
+				m.fail(context.Cause(a.s.ctx))
+			}
+			break
+		}
 	}
+	a.giveBackSlots()
+}
+
+// settle commits what was decided, and acts.
+func (a *actor) settle(d *decided) {
 	a.parked = append(a.parked, d.parked...)
 	for _, r := range d.refused {
 		r.message.fail(r.err)
@@ -170,9 +192,9 @@ func (a *actor) process(batch []message) {
 	a.act(d)
 }
 
-// decideAll decides on inputs in their order. When one of them fails in a way that is nobody's refusal, it tells whoever waits for it,
-// drops everything, and returns the input's place; else -1.
-func (a *actor) decideAll(batch []message) (d *decided, bad int) {
+// decideAll decides on inputs in their order until they are enough for a commit, and tells how many it took. When one of them fails in a way
+// that is nobody's refusal, it tells whoever waits for it, drops everything, and returns the input's place; else -1.
+func (a *actor) decideAll(batch []message) (d *decided, taken, bad int) {
 	d = &decided{expected: a.run.GetSequence(), operation: map[string]*workflowv1.Operation{}}
 	for i, m := range batch {
 		err := a.decide(d, m)
@@ -187,10 +209,13 @@ func (a *actor) decideAll(batch []message) (d *decided, bad int) {
 			a.s.opts.Logger.Error("input was not taken", "run", a.key.ID, "input", fmt.Sprintf("%T", m.event), "error", err)
 			m.fail(err)
 			a.forget()
-			return nil, i
+			return nil, 0, i
+		}
+		if d.full() {
+			return d, i + 1, -1
 		}
 	}
-	return d, -1
+	return d, len(batch), -1
 }
 
 // unpark counts the slots that were handed to the run, and takes the calls that waited for them up again.
@@ -247,6 +272,7 @@ func (a *actor) decide(d *decided, m message) error {
 	a.run = f.Run
 	for _, ev := range res.Events {
 		a.events[ev.GetSequence()] = ev
+		d.bytes += valueBytes(ev)
 	}
 	d.result.Events = append(d.result.Events, res.Events...)
 	d.result.Commands = append(d.result.Commands, res.Commands...)
@@ -277,227 +303,3 @@ func (a *actor) recorded(d *decided, call engine.CallTool) (*workflowv1.Operatio
 func (a *actor) startTwice(m message) {
 	a.s.begin(func() { (&actor{s: a.s, key: a.key}).process([]message{m}) })
 }
-
-// source gives the interpreter the events at hand.
-type source struct {
-	events map[uint64]*workflowv1.HistoryEvent
-}
-
-func (s source) Event(seq uint64) *workflowv1.HistoryEvent { return s.events[seq] }
-
-const (
-	// firstWait and longestWait bound the pauses before the store is asked again.
-	firstWait   = 20 * time.Millisecond
-	longestWait = time.Second
-)
-
-// load brings the run, its definition and the events that an input may need into memory. An input for which nobody waits would be lost
-// with a refusal, and its run would stand still: it waits until the store is back.
-func (a *actor) load(m message) error {
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		err := a.loadOnce(m)
-		if !errors.Is(err, ErrAway) || m.done != nil || clock.Sleep(a.s.ctx, a.s.opts.Clock, wait) != nil {
-			return err
-		}
-	}
-}
-
-func (a *actor) loadOnce(m message) error {
-	if m.start != nil && a.run == nil {
-		a.def, a.shard, a.events = m.start.def, m.start.shard, map[uint64]*workflowv1.HistoryEvent{}
-		return nil
-	}
-	ctx := a.s.ctx
-	if a.run == nil {
-		run, shard, err := a.s.opts.Store.Run(ctx, a.key)
-		if err != nil {
-			return err
-		}
-		def, err := a.s.defs.byDigest(ctx, a.key.Namespace, run.GetDefinitionDigest())
-		if err != nil {
-			return fmt.Errorf("definition of run %s: %w", a.key.ID, err)
-		}
-		a.run, a.shard, a.def, a.events = run, shard, def, map[uint64]*workflowv1.HistoryEvent{}
-	}
-	return a.fetch(append(engine.Needs(a.def, a.run), m.extra...))
-}
-
-// fetch reads the events that are not at hand.
-func (a *actor) fetch(needed []uint64) error {
-	var missing []uint64
-	for _, seq := range needed {
-		if a.events[seq] == nil {
-			missing = append(missing, seq)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	events, err := a.s.opts.Store.Events(a.s.ctx, a.key, missing)
-	if err != nil {
-		return fmt.Errorf("events of run %s: %w", a.key.ID, err)
-	}
-	for _, ev := range events {
-		a.events[ev.GetSequence()] = ev
-	}
-	return nil
-}
-
-// forget drops what is in memory; the next input reads the run again.
-func (a *actor) forget() {
-	a.run, a.def, a.events = nil, nil, nil
-	a.giveBackSlots()
-	a.freeTaken()
-}
-
-// commit makes what was decided durable.
-func (a *actor) commit(d *decided) error {
-	c, err := a.delta(d)
-	if err != nil {
-		return err
-	}
-	if err := a.s.opts.Store.Commit(a.s.ctx, c); err != nil {
-		return err
-	}
-	if m := a.s.opts.Metrics; m != nil {
-		m.Committed(len(d.result.Events))
-	}
-	return nil
-}
-
-// refused tells those who wait why their input was not taken, and forgets what was decided.
-func (a *actor) refused(d *decided, err error) {
-	for _, an := range d.answers {
-		an.message.fail(err)
-	}
-	for _, r := range d.result.Replies {
-		a.s.tasks.answer(a.key, engine.Reply{OperationID: r.OperationID, Failure: unavailable()})
-	}
-	a.forget()
-	switch {
-	case errors.Is(err, ErrFenced):
-		a.s.loseShards()
-	case a.s.ctx.Err() != nil || d.start != nil:
-	default:
-		// What was decided is gone, and with it inputs for which nobody waits: the run's commands, given again, bring them back.
-		a.s.opts.Logger.Error("a commit was refused; the run is read again", "run", a.key.ID, "error", err)
-		a.s.tasks.unlearn(a.key)
-		wait := longestWait
-		if errors.Is(err, ErrConflict) {
-			wait = firstWait
-		}
-		a.s.begin(func() { a.s.reread(a.key, wait) })
-	}
-}
-
-// reread gives the commands of a run again as it is stored.
-func (s *Scheduler) reread(key RunKey, wait time.Duration) {
-	for ; clock.Sleep(s.ctx, s.opts.Clock, wait) == nil; wait = min(2*wait, longestWait) {
-		run, shard, err := s.opts.Store.Run(s.ctx, key)
-		if err == nil {
-			s.resume(shard, run)
-		}
-		if !errors.Is(err, ErrAway) {
-			return
-		}
-	}
-}
-
-// act does what the commit allows: answers, commands, timers.
-func (a *actor) act(d *decided) {
-	a.taken = nil
-	a.giveBackSlots()
-	for _, op := range d.operation {
-		a.s.tasks.note(a.key, op)
-	}
-	for _, an := range d.answers {
-		if an.message.done != nil {
-			an.message.done(an.sequence, nil)
-		}
-	}
-	for _, c := range d.result.Commands {
-		a.s.carryOut(a.key, a.run, c, a.events)
-	}
-	for _, r := range d.result.Replies {
-		a.s.tasks.answer(a.key, r)
-	}
-	if len(d.result.Events) == 0 {
-		return
-	}
-	a.s.mu.Lock()
-	a.durable = true
-	a.s.mu.Unlock()
-	a.s.timers.set(a.key, engine.NextWake(a.run))
-	if a.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
-		a.ended(d)
-	}
-	a.prune()
-}
-
-// prune keeps only the events that the next input may need.
-func (a *actor) prune() {
-	if len(a.events) <= keptEvents {
-		return
-	}
-	kept := map[uint64]*workflowv1.HistoryEvent{}
-	for _, seq := range engine.Needs(a.def, a.run) {
-		if ev := a.events[seq]; ev != nil {
-			kept[seq] = ev
-		}
-	}
-	a.events = kept
-}
-
-// keptEvents is how many events an actor keeps before it drops those that nobody needs.
-const keptEvents = 64
-
-// ended tells those who wait that the run has ended. They get its head and result as committed, so that waiting costs no read.
-func (a *actor) ended(d *decided) {
-	for _, ev := range d.result.Events {
-		if ev.GetRunEnded() == nil {
-			continue
-		}
-		a.s.mu.Lock()
-		a.over = true
-		a.s.mu.Unlock()
-		if m := a.s.opts.Metrics; m != nil {
-			m.Ended(a.run.GetOutcome())
-		}
-		if a.s.waits.waited(a.key) {
-			a.s.waits.ended(a.key, ending{run: proto.CloneOf(a.run), result: ev.GetRunEnded().GetResult()})
-		}
-	}
-}
-
-// Admit implements engine.Gate for the inputs of this actor.
-func (a *actor) Admit(server, tool, breaker, stepPath string) engine.Admission {
-	b := Breaker{BreakerKey: BreakerKey{Server: server}}
-	if breaker != "" {
-		b.Namespace, b.Name, b.Spec = a.key.Namespace, breaker, a.def.Proto.GetResources().GetBreakers()[breaker]
-	}
-	adm := a.s.slots.admit(a, b, tool, stepPath)
-	if adm.Verdict == engine.Granted {
-		a.taken = append(a.taken, server)
-	}
-	return adm
-}
-
-// freeTaken gives back the slots of attempts that were decided and never committed.
-func (a *actor) freeTaken() {
-	for _, server := range a.taken {
-		a.s.slots.free(server)
-	}
-	a.taken = nil
-}
-
-// giveBackSlots gives back the slots that were handed to the run and that it had no use for.
-func (a *actor) giveBackSlots() {
-	for server, n := range a.reserved {
-		for range n {
-			a.s.slots.free(server)
-		}
-	}
-	a.reserved = nil
-}
-
-func newCommitID() string { return uuid.Must(uuid.NewV7()).String() }

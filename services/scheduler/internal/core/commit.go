@@ -11,8 +11,12 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
 
-// maxInline is the size above which a value lives as an artifact.
-const maxInline = 32 << 10
+const (
+	// maxInline is the size above which a value lives as an artifact.
+	maxInline = 32 << 10
+	// crowdedInline is that size in a commit with many values, so that no row of the history grows beyond what is read at once.
+	crowdedInline = 1 << 10
+)
 
 var marshal = proto.MarshalOptions{Deterministic: true}
 
@@ -29,8 +33,12 @@ func (a *actor) delta(d *decided) (*Commit, error) {
 		c.Operations = append(c.Operations, d.operation[id])
 	}
 	c.Facts = make([]*workflowv1.HistoryEvent, len(d.result.Events))
+	limit := maxInline
+	if d.bytes > commitBytes {
+		limit = crowdedInline
+	}
 	for i, ev := range d.result.Events {
-		c.Facts[i] = c.outline(ev)
+		c.Facts[i] = c.outline(ev, limit)
 	}
 	var err error
 	if c.Head, err = marshal.Marshal(a.run); err != nil {
@@ -47,18 +55,19 @@ func attention(run *workflowv1.Run) bool {
 	return run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED || len(run.GetLocks()) > 0
 }
 
-// outline is the event as it is stored: large values moved to artifacts. The event in memory keeps them.
-func (c *Commit) outline(ev *workflowv1.HistoryEvent) *workflowv1.HistoryEvent {
+// outline is the event as it is stored: values above the limit moved to artifacts. The event in memory keeps them.
+func (c *Commit) outline(ev *workflowv1.HistoryEvent, limit int) *workflowv1.HistoryEvent {
+	var buf [maxPayloads]**workflowv1.Payload
 	large := false
-	for _, p := range payloads(ev) {
-		large = large || len((*p).GetInline()) > maxInline
+	for _, p := range payloads(ev, buf[:0]) {
+		large = large || len((*p).GetInline()) > limit
 	}
 	if !large {
 		return ev
 	}
 	out := proto.CloneOf(ev)
-	for _, p := range payloads(out) {
-		if v := (*p).GetInline(); len(v) > maxInline {
+	for _, p := range payloads(out, buf[:0]) {
+		if v := (*p).GetInline(); len(v) > limit {
 			*p = c.artifact(v)
 		}
 	}
@@ -73,46 +82,4 @@ func (c *Commit) artifact(v []byte) *workflowv1.Payload {
 	}
 	c.Artifacts[digest] = v
 	return &workflowv1.Payload{Value: &workflowv1.Payload_Artifact{Artifact: &workflowv1.ArtifactRef{Digest: digest, SizeBytes: uint64(len(v))}}}
-}
-
-// payloads are the places of an event that hold a value of any size.
-func payloads(ev *workflowv1.HistoryEvent) []**workflowv1.Payload {
-	var ps []**workflowv1.Payload
-	add := func(p **workflowv1.Payload) {
-		if *p != nil {
-			ps = append(ps, p)
-		}
-	}
-	switch f := ev.GetFact().(type) {
-	case *workflowv1.HistoryEvent_RunStarted:
-		add(&f.RunStarted.Input)
-	case *workflowv1.HistoryEvent_OperationIntended:
-		add(&f.OperationIntended.Arguments)
-	case *workflowv1.HistoryEvent_OperationSucceeded:
-		add(&f.OperationSucceeded.Output)
-		add(&f.OperationSucceeded.Arguments)
-	case *workflowv1.HistoryEvent_StepCompleted:
-		add(&f.StepCompleted.Output)
-		if f.StepCompleted.GetCompensation() != nil {
-			add(&f.StepCompleted.Compensation.Arguments)
-		}
-		if f.StepCompleted.GetEvent() != nil {
-			add(&f.StepCompleted.Event.Data)
-		}
-	case *workflowv1.HistoryEvent_TaskOffered:
-		add(&f.TaskOffered.Arguments)
-	case *workflowv1.HistoryEvent_OutcomeSettled:
-		add(&f.OutcomeSettled.Output)
-	case *workflowv1.HistoryEvent_EscalationOpened:
-		add(&f.EscalationOpened.Subject)
-	case *workflowv1.HistoryEvent_EscalationClosed:
-		add(&f.EscalationClosed.Value)
-	case *workflowv1.HistoryEvent_SignalReceived:
-		add(&f.SignalReceived.Value)
-	case *workflowv1.HistoryEvent_UndoSettled:
-		add(&f.UndoSettled.Output)
-	case *workflowv1.HistoryEvent_RunEnded:
-		add(&f.RunEnded.Result)
-	}
-	return ps
 }

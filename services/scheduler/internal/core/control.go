@@ -211,7 +211,7 @@ func (s *Scheduler) ReplayRun(ctx context.Context, key RunKey) (Replay, error) {
 	}
 	f := engine.NewFold(nil)
 	var rep Replay
-	err = s.opts.Store.History(ctx, key, func(ev *workflowv1.HistoryEvent) error {
+	err = s.opts.Store.History(ctx, key, 1, func(ev *workflowv1.HistoryEvent) error {
 		if ev.GetSequence() > run.GetSequence() {
 			return nil
 		}

@@ -130,6 +130,10 @@ func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, 
 		s.opts.Locks.Acquire(key, c.Hold)
 	case engine.ReleaseLock:
 		s.opts.Locks.Release(key, c.Hold)
+	case engine.Proceed:
+		s.post(key, engine.Continue{}, nil)
+	case engine.Gather:
+		s.begin(func() { s.gather(key, c) })
 	}
 }
 

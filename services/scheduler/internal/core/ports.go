@@ -82,8 +82,8 @@ type Store interface {
 	Run(ctx context.Context, key RunKey) (*workflowv1.Run, uint32, error)
 	// Events reads events by sequence, payloads in full.
 	Events(ctx context.Context, key RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error)
-	// History reads all events in order, payloads as stored.
-	History(ctx context.Context, key RunKey, each func(*workflowv1.HistoryEvent) error) error
+	// History reads the events from a sequence on in order, payloads as stored.
+	History(ctx context.Context, key RunKey, from uint64, each func(*workflowv1.HistoryEvent) error) error
 	// Operations reads ledger entries of a step; of the whole run for the empty path.
 	Operations(ctx context.Context, key RunKey, stepPath string) ([]*workflowv1.Operation, error)
 	// Definition reads and compiles a definition by digest.

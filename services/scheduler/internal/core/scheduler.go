@@ -69,6 +69,7 @@ type Scheduler struct {
 	waits   waits
 	chance  chance
 	pool    pool
+	gathers chan struct{}
 }
 
 // chance is a random source for many goroutines.
@@ -88,6 +89,7 @@ func New(opts Options) *Scheduler {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Scheduler{opts: opts, ctx: ctx, stop: stop, actors: map[RunKey]*actor{}, fenced: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
+	s.gathers = make(chan struct{}, gathersAtOnce)
 	s.chance.src = opts.Random
 	s.defs.store = opts.Store
 	s.slots = newSlots(s)

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"container/list"
 	"sync"
 
 	"github.com/signalbox-dev/signalbox/pkg/engine"
@@ -10,7 +9,7 @@ import (
 // defaultConcurrency bounds the attempts in flight at a server of which nothing is known yet.
 const defaultConcurrency = 32
 
-// slots hands out the right to send an attempt: one slot per attempt in flight at a tool server, first come, first served. Who has to
+// slots hands out the right to send an attempt: one slot per attempt in flight at a tool server; runs that wait take turns. Who has to
 // wait is told by SlotFree, and the slot is kept for it meanwhile.
 type slots struct {
 	s *Scheduler
@@ -26,14 +25,14 @@ type slots struct {
 type server struct {
 	limit   int
 	inUse   int
-	waiting *list.List
+	waiting *turns
 }
 
 // breakerQueue holds those who wait for a permit of a breaker that is not closed.
 type breakerQueue struct {
 	breaker Breaker
 	tool    string
-	waiting *list.List
+	waiting *turns
 	asking  bool
 }
 
@@ -56,7 +55,7 @@ func newSlots(s *Scheduler) *slots {
 func (l *slots) server(name string) *server {
 	sv := l.servers[name]
 	if sv == nil {
-		sv = &server{limit: defaultConcurrency, waiting: list.New()}
+		sv = &server{limit: defaultConcurrency, waiting: newTurns()}
 		l.servers[name] = sv
 	}
 	return sv
@@ -79,51 +78,33 @@ func (l *slots) admit(a *actor, b Breaker, tool, path string) engine.Admission {
 		return engine.Admission{Verdict: engine.Busy}
 	}
 	sv := l.server(b.Server)
-	if l.s.draining.Load() || l.incarnation == "" || sv.inUse >= sv.limit || sv.waiting.Len() > 0 {
-		enqueue(sv.waiting, w)
+	if l.s.draining.Load() || l.incarnation == "" || sv.inUse >= sv.limit || !sv.waiting.empty() {
+		sv.waiting.push(w)
 		return engine.Admission{Verdict: engine.Busy}
 	}
 	sv.inUse++
 	return engine.Admission{Verdict: engine.Granted, Incarnation: l.incarnation}
 }
 
-func enqueue(waiting *list.List, w waiter) {
-	for e := waiting.Front(); e != nil; e = e.Next() {
-		if e.Value.(waiter) == w { //nolint:forcetypeassert // only waiters are pushed
-			return
-		}
-	}
-	waiting.PushBack(w)
-}
-
-func pop(waiting *list.List) (waiter, bool) {
-	e := waiting.Front()
-	if e == nil {
-		return waiter{}, false
-	}
-	return waiting.Remove(e).(waiter), true //nolint:forcetypeassert // only waiters are pushed
-}
-
 // queue lets a step wait for a permit, and asks for one.
 func (l *slots) queue(b Breaker, tool string, w waiter) {
 	q := l.breakers[b.BreakerKey]
 	if q == nil {
-		q = &breakerQueue{waiting: list.New()}
+		q = &breakerQueue{waiting: newTurns()}
 		l.breakers[b.BreakerKey] = q
 	}
 	q.breaker, q.tool = b, tool
-	enqueue(q.waiting, w)
+	q.waiting.push(w)
 	l.ask(q)
 }
 
 // ask asks for a permit for the first that waits. With one its call goes out on trial; without, all that wait hear from the breaker.
 func (l *slots) ask(q *breakerQueue) {
-	first := q.waiting.Front()
-	if q.asking || first == nil || l.incarnation == "" || l.s.draining.Load() {
+	w, ok := q.waiting.first()
+	if q.asking || !ok || l.incarnation == "" || l.s.draining.Load() {
 		return
 	}
 	q.asking = true
-	w := first.Value.(waiter) //nolint:forcetypeassert // only waiters are pushed
 	b, tool := q.breaker, q.tool
 	l.s.begin(func() {
 		p := l.s.opts.Recovery.Permit(l.s.ctx, b, tool, w.key.ID+"/"+w.path)
@@ -134,7 +115,7 @@ func (l *slots) ask(q *breakerQueue) {
 func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
 	l.mu.Lock()
 	q.asking = false
-	remove(q.waiting, w)
+	q.waiting.remove(w)
 	if p.Granted {
 		l.server(q.breaker.Server).inUse++
 		if p.ID != "" {
@@ -146,20 +127,11 @@ func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
 		return
 	}
 	all := []waiter{w}
-	for next, ok := pop(q.waiting); ok; next, ok = pop(q.waiting) {
+	for next, ok := q.waiting.pop(); ok; next, ok = q.waiting.pop() {
 		all = append(all, next)
 	}
 	l.mu.Unlock()
 	l.wakeAll(all)
-}
-
-func remove(waiting *list.List, w waiter) {
-	for e := waiting.Front(); e != nil; e = e.Next() {
-		if e.Value.(waiter) == w { //nolint:forcetypeassert // only waiters are pushed
-			waiting.Remove(e)
-			return
-		}
-	}
 }
 
 // permit takes the permit under which a step's call goes out; empty: it needs none.
@@ -199,7 +171,7 @@ func (l *slots) free(name string) {
 func (l *slots) ready(sv *server) []waiter {
 	var woken []waiter
 	for !l.s.draining.Load() && l.incarnation != "" && sv.inUse < sv.limit {
-		w, ok := pop(sv.waiting)
+		w, ok := sv.waiting.pop()
 		if !ok {
 			break
 		}
@@ -235,7 +207,7 @@ func (l *slots) breakersChanged() {
 		if !l.s.opts.Recovery.View(q.breaker.BreakerKey).Closed {
 			continue
 		}
-		for w, ok := pop(q.waiting); ok; w, ok = pop(q.waiting) {
+		for w, ok := q.waiting.pop(); ok; w, ok = q.waiting.pop() {
 			all = append(all, w)
 		}
 	}

@@ -25,6 +25,7 @@ type Client struct {
 	runs        statev1.RunServiceClient
 	shards      statev1.ShardServiceClient
 	definitions statev1.DefinitionServiceClient
+	artifacts   statev1.ArtifactServiceClient
 	commits     *commits
 	clock       clock.Clock
 	logger      *slog.Logger
@@ -38,7 +39,8 @@ func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Cli
 	runs := statev1.NewRunServiceClient(conn)
 	return &Client{
 		runs: runs, shards: statev1.NewShardServiceClient(conn), definitions: statev1.NewDefinitionServiceClient(conn),
-		commits: newCommits(runs, c), clock: c, logger: logger,
+		artifacts: statev1.NewArtifactServiceClient(conn),
+		commits:   newCommits(runs, c), clock: c, logger: logger,
 	}
 }
 
@@ -49,7 +51,11 @@ func (c *Client) Serve(ctx context.Context) {
 
 // Commit implements core.Store.
 func (c *Client) Commit(ctx context.Context, d *core.Commit) error {
-	return c.commits.commit(ctx, message(d))
+	m := message(d)
+	if err := c.unload(ctx, m); err != nil {
+		return err
+	}
+	return c.commits.commit(ctx, m)
 }
 
 // ClaimShards implements core.Store. It tries again while state is away.
@@ -150,44 +156,6 @@ func known(err error) error {
 		return &NotFound{Err: err}
 	}
 	return err
-}
-
-// Events implements core.Store.
-func (c *Client) Events(ctx context.Context, key core.RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error) {
-	var events []*workflowv1.HistoryEvent
-	for len(sequences) > 0 {
-		n := min(len(sequences), maxEvents)
-		resp, err := c.runs.GetHistoryEvents(ctx, &statev1.GetHistoryEventsRequest{
-			Namespace: key.Namespace, RunId: key.ID, Sequences: sequences[:n], ResolveArtifacts: true,
-		})
-		if err != nil {
-			return nil, known(err)
-		}
-		events, sequences = append(events, resp.GetEvents()...), sequences[n:]
-	}
-	return events, nil
-}
-
-// maxEvents bounds the events that are asked for at once.
-const maxEvents = 500
-
-// History implements core.Store.
-func (c *Client) History(ctx context.Context, key core.RunKey, each func(*workflowv1.HistoryEvent) error) error {
-	req := &statev1.ListHistoryRequest{Namespace: key.Namespace, RunId: key.ID}
-	for {
-		resp, err := c.runs.ListHistory(ctx, req)
-		if err != nil {
-			return known(err)
-		}
-		for _, ev := range resp.GetEvents() {
-			if err := each(ev); err != nil {
-				return err
-			}
-		}
-		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
-			return nil
-		}
-	}
 }
 
 // Operations implements core.Store.

@@ -7,10 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/proto"
 
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
-	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
 )
@@ -29,11 +28,19 @@ type commits struct {
 
 type pendingCommit struct {
 	message *statev1.RunCommit
+	size    int
 	done    chan *statev1.CommitResult
 }
 
-// maxBatch bounds the deltas of one message.
-const maxBatch = 512
+const (
+	// maxBatch bounds the deltas of one message, and batchBytes its size; one delta alone may be larger.
+	maxBatch   = 512
+	batchBytes = 2 << 20
+	// largeCommit is the size above which a delta's artifacts are stored before it.
+	largeCommit = 4 << 20
+	// maxCommit is what a delta may have without its artifacts: state takes messages of 16 MiB, and breaks the stream of all runs at a larger one.
+	maxCommit = 15 << 20
+)
 
 func newCommits(client statev1.RunServiceClient, c clock.Clock) *commits {
 	return &commits{client: client, clock: c, waiting: map[string]*pendingCommit{}, signal: make(chan struct{}, 1)}
@@ -41,7 +48,11 @@ func newCommits(client statev1.RunServiceClient, c clock.Clock) *commits {
 
 // commit sends one delta and waits for its answer.
 func (c *commits) commit(ctx context.Context, m *statev1.RunCommit) error {
-	p := &pendingCommit{message: m, done: make(chan *statev1.CommitResult, 1)}
+	size := sizeOf(m)
+	if size > maxCommit {
+		return fmt.Errorf("the commit has %d bytes; at most %d can be stored at once", size, maxCommit)
+	}
+	p := &pendingCommit{message: m, size: size, done: make(chan *statev1.CommitResult, 1)}
 	c.mu.Lock()
 	c.waiting[m.GetCommitId()] = p
 	c.queue = append(c.queue, p)
@@ -56,6 +67,18 @@ func (c *commits) commit(ctx context.Context, m *statev1.RunCommit) error {
 		c.mu.Unlock()
 		return ctx.Err()
 	}
+}
+
+// sizeOf is about the size of a delta; exactly it where that counts.
+func sizeOf(m *statev1.RunCommit) int {
+	n := len(m.GetHead()) + len(m.GetEvents()) + 256*(1+len(m.GetOperations()))
+	for _, a := range m.GetArtifacts() {
+		n += len(a.GetData())
+	}
+	if n < batchBytes {
+		return n
+	}
+	return proto.Size(m)
 }
 
 func (c *commits) nudge() {
@@ -160,7 +183,11 @@ func (c *commits) sendAgain() {
 func (c *commits) next() []*statev1.RunCommit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(len(c.queue), maxBatch)
+	n, bytes := 0, 0
+	for n < min(len(c.queue), maxBatch) && (n == 0 || bytes+c.queue[n].size <= batchBytes) {
+		bytes += c.queue[n].size
+		n++
+	}
 	batch := make([]*statev1.RunCommit, n)
 	for i, p := range c.queue[:n] {
 		batch[i] = p.message
@@ -177,62 +204,5 @@ func (c *commits) answered(results []*statev1.CommitResult) {
 			delete(c.waiting, r.GetCommitId())
 			p.done <- r
 		}
-	}
-}
-
-// message is a delta as state takes it.
-func message(c *core.Commit) *statev1.RunCommit {
-	run := c.Run
-	m := &statev1.RunCommit{
-		CommitId: c.ID, Shard: c.Shard, Epoch: c.Epoch, Namespace: run.GetNamespace(), RunId: run.GetId(), ExpectedSequence: c.Expected,
-		Sequence: run.GetSequence(), Head: c.Head, Events: c.Events, Operations: c.Operations, RequestId: c.RequestID, RequestDigest: c.RequestDigest,
-		Index: &statev1.RunIndex{
-			Status: run.GetStatus(), Outcome: run.GetOutcome(), Workflow: run.GetWorkflow(), Version: run.GetVersion(), State: run.GetState(),
-			StartTime: run.GetStartTime(), UpdateTime: run.GetUpdateTime(), Attention: c.Attention,
-		},
-	}
-	if !c.Wake.IsZero() {
-		m.Index.WakeTime = timestamppb.New(c.Wake)
-	}
-	for digest, data := range c.Artifacts {
-		m.Artifacts = append(m.Artifacts, &statev1.Artifact{Digest: digest, Data: data})
-	}
-	for _, ev := range c.Facts {
-		addFact(m, run, ev)
-	}
-	return m
-}
-
-// addFact adds the records that state keeps of some events.
-func addFact(m *statev1.RunCommit, run *workflowv1.Run, ev *workflowv1.HistoryEvent) {
-	rec := &statev1.EscalationRecord{Namespace: run.GetNamespace(), RunId: run.GetId(), Workflow: run.GetWorkflow()}
-	switch f := ev.GetFact().(type) {
-	case *workflowv1.HistoryEvent_EscalationOpened:
-		rec.Id, rec.State, rec.Opened = f.EscalationOpened.GetEscalationId(), statev1.EscalationState_ESCALATION_STATE_OPEN, f.EscalationOpened
-		rec.OpenTime, rec.OpenSequence = ev.GetTime(), ev.GetSequence()
-		m.Escalations = append(m.Escalations, rec)
-	case *workflowv1.HistoryEvent_EscalationClosed:
-		closeRecord(m, rec, f.EscalationClosed, ev.GetTime())
-	case *workflowv1.HistoryEvent_StepCompleted:
-		if out := f.StepCompleted.GetEvent(); out != nil {
-			m.Outbox = append(m.Outbox, out)
-		}
-	}
-}
-
-// closeRecord closes a record: the one that this very commit opens, or one of an earlier commit.
-func closeRecord(m *statev1.RunCommit, rec *statev1.EscalationRecord, closed *workflowv1.EscalationClosed, at *timestamppb.Timestamp) {
-	for _, have := range m.GetEscalations() {
-		if have.GetId() == closed.GetEscalationId() {
-			rec = have
-		}
-	}
-	if rec.GetId() == "" {
-		rec.Id = closed.GetEscalationId()
-		m.Escalations = append(m.Escalations, rec)
-	}
-	rec.State, rec.Closed, rec.CloseTime = statev1.EscalationState_ESCALATION_STATE_RESOLVED, closed, at
-	if closed.GetClosedBecause() != "" {
-		rec.State = statev1.EscalationState_ESCALATION_STATE_CLOSED
 	}
 }
