@@ -158,7 +158,7 @@ steps:
 func newRig(t *testing.T, at string) *rig {
 	t.Helper()
 	clock := fakeclock.New(moment(t, at))
-	def, findings := workflow.Check("report.yaml", []byte(report), nil)
+	def, findings := workflow.Check("report.yaml", []byte(report), nil, nil)
 	if def == nil {
 		t.Fatal(findings)
 	}
