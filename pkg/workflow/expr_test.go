@@ -212,7 +212,7 @@ func TestEvalOfOtherTypes(t *testing.T) {
 func TestReads(t *testing.T) {
 	for expr, want := range map[string]string{
 		"steps.b.output.v": "[b]", "has(steps.b.output)": "[b]", "steps.b.status": "[]", "has(steps.b)": "[]", "steps.b.error.type": "[]",
-		"input.lines.map(l, l.q + steps.b.output.v) == [1] && steps.a.output != null": "[a b]", "{'steps': 1}.steps": "[]",
+		"input.lines.map(l, l.q + steps.b.output.v) == [1] && has(steps.a.output)": "[a b]", "{'steps': 1}.steps": "[]",
 	} {
 		e, fs := setExpr(t, expr)
 		if e == nil {

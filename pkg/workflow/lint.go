@@ -14,6 +14,7 @@ func (c *compiler) lint() {
 	l.reachability()
 	l.loops()
 	l.untyped()
+	l.assignments()
 	l.literals()
 	l.guards()
 	l.retries()
