@@ -1929,7 +1929,9 @@ type StepCompleted struct {
 	// SHA-256 of the items, of a map whose items had effects. Empty: any other step.
 	ItemsDigest []byte `protobuf:"bytes,16,opt,name=items_digest,json=itemsDigest,proto3" json:"items_digest,omitempty"`
 	// Effects above READ of a map's items that stand.
-	Effects       uint32 `protobuf:"varint,17,opt,name=effects,proto3" json:"effects,omitempty"`
+	Effects uint32 `protobuf:"varint,17,opt,name=effects,proto3" json:"effects,omitempty"`
+	// SHA-256 of the input of a sub-workflow that may have had effects. Empty: any other step.
+	InputDigest   []byte `protobuf:"bytes,18,opt,name=input_digest,json=inputDigest,proto3" json:"input_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2081,6 +2083,13 @@ func (x *StepCompleted) GetEffects() uint32 {
 		return x.Effects
 	}
 	return 0
+}
+
+func (x *StepCompleted) GetInputDigest() []byte {
+	if x != nil {
+		return x.InputDigest
+	}
+	return nil
 }
 
 // StepWaiting parks a step.
@@ -2812,7 +2821,11 @@ type EscalationOpened struct {
 	// The question, in words.
 	Question string `protobuf:"bytes,12,opt,name=question,proto3" json:"question,omitempty"`
 	// How many people must agree; at least 1.
-	Quorum        uint32 `protobuf:"varint,13,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	Quorum uint32 `protobuf:"varint,13,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	// The levels, in order, of an escalation that has several: the roles of each may decide from `after` on. Empty: `roles` alone may.
+	Levels []*EscalationLevel `protobuf:"bytes,14,rep,name=levels,proto3" json:"levels,omitempty"`
+	// Ledger entry whose undo failed. Unset: this is not about an undo, or about one of a sub-workflow.
+	Undone        *Operation `protobuf:"bytes,15,opt,name=undone,proto3" json:"undone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2938,6 +2951,20 @@ func (x *EscalationOpened) GetQuorum() uint32 {
 	return 0
 }
 
+func (x *EscalationOpened) GetLevels() []*EscalationLevel {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *EscalationOpened) GetUndone() *Operation {
+	if x != nil {
+		return x.Undone
+	}
+	return nil
+}
+
 // EscalationClosed ends an escalation.
 type EscalationClosed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2951,7 +2978,7 @@ type EscalationClosed struct {
 	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
 	// Value they gave with the decision, raw JSON. Unset: none.
 	Value *Payload `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
-	// Why it was closed without a decision: "overdue", "cancelled", "settled". Empty: it was decided.
+	// Why it was closed without a decision: "overdue", "cancelled", "settled", "edited". Empty: it was decided.
 	ClosedBecause string `protobuf:"bytes,6,opt,name=closed_because,json=closedBecause,proto3" json:"closed_because,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3241,7 +3268,9 @@ type SignalReceived struct {
 	// The client's own identity of this signal, for de-duplication.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Who sent it.
-	SentBy        string `protobuf:"bytes,4,opt,name=sent_by,json=sentBy,proto3" json:"sent_by,omitempty"`
+	SentBy string `protobuf:"bytes,4,opt,name=sent_by,json=sentBy,proto3" json:"sent_by,omitempty"`
+	// Whether it is kept until a step takes it; else no step of the definition waits for it.
+	Kept          bool `protobuf:"varint,5,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3302,6 +3331,13 @@ func (x *SignalReceived) GetSentBy() string {
 		return x.SentBy
 	}
 	return ""
+}
+
+func (x *SignalReceived) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
 }
 
 // CancelRequested records the wish to end the run early.
@@ -3466,7 +3502,9 @@ type UndoSettled struct {
 	// Output of the undo. Unset: null.
 	Output *Payload `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
 	// The error when it was not. Unset: none.
-	Problem       *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Whether the effect of a sub-workflow was undone, which is no single ledger entry.
+	ChildUndone   bool `protobuf:"varint,8,opt,name=child_undone,json=childUndone,proto3" json:"child_undone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3550,6 +3588,13 @@ func (x *UndoSettled) GetProblem() *Problem {
 	return nil
 }
 
+func (x *UndoSettled) GetChildUndone() bool {
+	if x != nil {
+		return x.ChildUndone
+	}
+	return false
+}
+
 // CompensationFinished ends an undo.
 type CompensationFinished struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3613,7 +3658,9 @@ type RunEnded struct {
 	// The run's result. Unset: null.
 	Result *Payload `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
 	// The error. Unset: none.
-	Problem       *Problem `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem *Problem `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Outcome that it would have been, had every undo succeeded. OUTCOME_UNSPECIFIED: the same.
+	Intended      Outcome `protobuf:"varint,4,opt,name=intended,proto3,enum=signalbox.workflow.v1.Outcome" json:"intended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3667,6 +3714,13 @@ func (x *RunEnded) GetProblem() *Problem {
 		return x.Problem
 	}
 	return nil
+}
+
+func (x *RunEnded) GetIntended() Outcome {
+	if x != nil {
+		return x.Intended
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
 }
 
 // CompositeStarted begins a parallel or map step.
@@ -4879,7 +4933,9 @@ type RunForked struct {
 	// The client's own identity of this fork.
 	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// When the whole run is over its time, counted anew from now.
-	Deadline      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// When the state is over its time, counted anew from now. Unset: never.
+	StateDeadline *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=state_deadline,json=stateDeadline,proto3" json:"state_deadline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4952,6 +5008,13 @@ func (x *RunForked) GetRequestId() string {
 func (x *RunForked) GetDeadline() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Deadline
+	}
+	return nil
+}
+
+func (x *RunForked) GetStateDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StateDeadline
 	}
 	return nil
 }
@@ -5506,7 +5569,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x04 \x01(\tR\asubject\x122\n" +
-	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\xe4\x05\n" +
+	"\x04data\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x04data\"\x87\x06\n" +
 	"\rStepCompleted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x129\n" +
@@ -5529,7 +5592,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\vcached_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"cachedTime\x12!\n" +
 	"\fitems_digest\x18\x10 \x01(\fR\vitemsDigest\x12\x18\n" +
-	"\aeffects\x18\x11 \x01(\rR\aeffects\"\xd2\x04\n" +
+	"\aeffects\x18\x11 \x01(\rR\aeffects\x12!\n" +
+	"\finput_digest\x18\x12 \x01(\fR\vinputDigest\"\xd2\x04\n" +
 	"\vStepWaiting\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12=\n" +
@@ -5590,7 +5654,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\bhappened\x18\x04 \x01(\bR\bhappened\x126\n" +
 	"\x06output\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x12\x1d\n" +
 	"\n" +
-	"decided_by\x18\x06 \x01(\tR\tdecidedBy\"\x83\x04\n" +
+	"decided_by\x18\x06 \x01(\tR\tdecidedBy\"\xfd\x04\n" +
 	"\x10EscalationOpened\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1b\n" +
@@ -5605,7 +5669,9 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12;\n" +
 	"\bevidence\x18\v \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12\x1a\n" +
 	"\bquestion\x18\f \x01(\tR\bquestion\x12\x16\n" +
-	"\x06quorum\x18\r \x01(\rR\x06quorum\"\xe9\x01\n" +
+	"\x06quorum\x18\r \x01(\rR\x06quorum\x12>\n" +
+	"\x06levels\x18\x0e \x03(\v2&.signalbox.workflow.v1.EscalationLevelR\x06levels\x128\n" +
+	"\x06undone\x18\x0f \x01(\v2 .signalbox.workflow.v1.OperationR\x06undone\"\xe9\x01\n" +
 	"\x10EscalationClosed\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12\x1a\n" +
 	"\bdecision\x18\x02 \x01(\tR\bdecision\x12\x1d\n" +
@@ -5623,13 +5689,14 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\rLocksReleased\x12'\n" +
 	"\x0facquisition_ids\x18\x01 \x03(\tR\x0eacquisitionIds\"=\n" +
 	"\x14LockReleaseConfirmed\x12%\n" +
-	"\x0eacquisition_id\x18\x01 \x01(\tR\racquisitionId\"\x92\x01\n" +
+	"\x0eacquisition_id\x18\x01 \x01(\tR\racquisitionId\"\xa6\x01\n" +
 	"\x0eSignalReceived\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\x05value\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05value\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x17\n" +
-	"\asent_by\x18\x04 \x01(\tR\x06sentBy\"L\n" +
+	"\asent_by\x18\x04 \x01(\tR\x06sentBy\x12\x12\n" +
+	"\x04kept\x18\x05 \x01(\bR\x04kept\"L\n" +
 	"\x0fCancelRequested\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12!\n" +
 	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\"\xf0\x01\n" +
@@ -5639,7 +5706,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x128\n" +
 	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12%\n" +
 	"\x0eafter_sequence\x18\x05 \x01(\x04R\rafterSequence\x12\x14\n" +
-	"\x05owner\x18\x06 \x01(\tR\x05owner\"\xb0\x02\n" +
+	"\x05owner\x18\x06 \x01(\tR\x05owner\"\xd3\x02\n" +
 	"\vUndoSettled\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12!\n" +
@@ -5647,14 +5714,16 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06undone\x18\x04 \x01(\v2 .signalbox.workflow.v1.OperationR\x06undone\x12\x1c\n" +
 	"\tsucceeded\x18\x05 \x01(\bR\tsucceeded\x126\n" +
 	"\x06output\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x128\n" +
-	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"D\n" +
+	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12!\n" +
+	"\fchild_undone\x18\b \x01(\bR\vchildUndone\"D\n" +
 	"\x14CompensationFinished\x12\x16\n" +
 	"\x06failed\x18\x01 \x01(\rR\x06failed\x12\x14\n" +
-	"\x05owner\x18\x02 \x01(\tR\x05owner\"\xb6\x01\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\"\xf2\x01\n" +
 	"\bRunEnded\x128\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x126\n" +
 	"\x06result\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06result\x128\n" +
-	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\"\xe2\x01\n" +
+	"\aproblem\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12:\n" +
+	"\bintended\x18\x04 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\bintended\"\xe2\x01\n" +
 	"\x10CompositeStarted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12\x14\n" +
@@ -5755,7 +5824,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
 	"\aback_to\x18\x05 \x01(\tR\x06backTo\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tR\trequestId\"\xeb\x01\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\"\xae\x02\n" +
 	"\tRunForked\x12\"\n" +
 	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\x12'\n" +
 	"\x0fsource_sequence\x18\x02 \x01(\x04R\x0esourceSequence\x12\x1b\n" +
@@ -5764,7 +5833,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"undo_later\x18\x04 \x01(\bR\tundoLater\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestId\x126\n" +
-	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xbe\x02\n" +
+	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12A\n" +
+	"\x0estate_deadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rstateDeadline\"\xbe\x02\n" +
 	"\vRunMigrated\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12+\n" +
 	"\x11definition_digest\x18\x02 \x01(\tR\x10definitionDigest\x12%\n" +
@@ -5889,12 +5959,13 @@ var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(*Evidence)(nil),              // 69: signalbox.workflow.v1.Evidence
 	(*TaskProgress)(nil),          // 70: signalbox.workflow.v1.TaskProgress
 	(EscalationKind)(0),           // 71: signalbox.workflow.v1.EscalationKind
-	(*LockHold)(nil),              // 72: signalbox.workflow.v1.LockHold
-	(Outcome)(0),                  // 73: signalbox.workflow.v1.Outcome
-	(BranchStatus)(0),             // 74: signalbox.workflow.v1.BranchStatus
-	(*Leaving)(nil),               // 75: signalbox.workflow.v1.Leaving
-	(*CededUndo)(nil),             // 76: signalbox.workflow.v1.CededUndo
-	(*Vote)(nil),                  // 77: signalbox.workflow.v1.Vote
+	(*EscalationLevel)(nil),       // 72: signalbox.workflow.v1.EscalationLevel
+	(*LockHold)(nil),              // 73: signalbox.workflow.v1.LockHold
+	(Outcome)(0),                  // 74: signalbox.workflow.v1.Outcome
+	(BranchStatus)(0),             // 75: signalbox.workflow.v1.BranchStatus
+	(*Leaving)(nil),               // 76: signalbox.workflow.v1.Leaving
+	(*CededUndo)(nil),             // 77: signalbox.workflow.v1.CededUndo
+	(*Vote)(nil),                  // 78: signalbox.workflow.v1.Vote
 }
 var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	56,  // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
@@ -5996,46 +6067,50 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	57,  // 96: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
 	56,  // 97: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
 	69,  // 98: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	57,  // 99: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	72,  // 100: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	56,  // 101: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	57,  // 102: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	73,  // 103: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 104: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	65,  // 105: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	57,  // 106: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	62,  // 107: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	73,  // 108: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	57,  // 109: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	62,  // 110: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	56,  // 111: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
-	57,  // 112: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
-	74,  // 113: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
-	62,  // 114: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	54,  // 115: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
-	62,  // 116: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
-	75,  // 117: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
-	9,   // 118: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	56,  // 119: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
-	66,  // 120: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
-	57,  // 121: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
-	56,  // 122: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
-	73,  // 123: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 124: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	57,  // 125: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
-	56,  // 126: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
-	55,  // 127: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
-	76,  // 128: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
-	77,  // 129: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
-	57,  // 130: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
-	65,  // 131: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
-	73,  // 132: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	35,  // 133: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
-	134, // [134:134] is the sub-list for method output_type
-	134, // [134:134] is the sub-list for method input_type
-	134, // [134:134] is the sub-list for extension type_name
-	134, // [134:134] is the sub-list for extension extendee
-	0,   // [0:134] is the sub-list for field type_name
+	72,  // 99: signalbox.workflow.v1.EscalationOpened.levels:type_name -> signalbox.workflow.v1.EscalationLevel
+	65,  // 100: signalbox.workflow.v1.EscalationOpened.undone:type_name -> signalbox.workflow.v1.Operation
+	57,  // 101: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	73,  // 102: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	56,  // 103: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	57,  // 104: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	74,  // 105: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 106: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	65,  // 107: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	57,  // 108: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	62,  // 109: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 110: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	57,  // 111: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	62,  // 112: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 113: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
+	56,  // 114: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 115: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
+	75,  // 116: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
+	62,  // 117: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	54,  // 118: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
+	62,  // 119: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
+	76,  // 120: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
+	9,   // 121: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	56,  // 122: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
+	66,  // 123: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
+	57,  // 124: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
+	56,  // 125: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
+	74,  // 126: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 127: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 128: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
+	56,  // 129: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
+	56,  // 130: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
+	55,  // 131: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
+	77,  // 132: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	78,  // 133: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
+	57,  // 134: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
+	65,  // 135: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	74,  // 136: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	35,  // 137: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
+	138, // [138:138] is the sub-list for method output_type
+	138, // [138:138] is the sub-list for method input_type
+	138, // [138:138] is the sub-list for extension type_name
+	138, // [138:138] is the sub-list for extension extendee
+	0,   // [0:138] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }

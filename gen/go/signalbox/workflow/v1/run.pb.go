@@ -687,7 +687,7 @@ type Run struct {
 	Evidence *Evidence `protobuf:"bytes,27,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Decisions that are asked of people now, in order of asking.
 	PendingDecisions []*PendingDecision `protobuf:"bytes,28,rep,name=pending_decisions,json=pendingDecisions,proto3" json:"pending_decisions,omitempty"`
-	// Client identities of the last signals, newest last, at most 64; they make a repeated signal harmless.
+	// Client identities of the last signals and edits, newest last, at most 64; they make a repeated one harmless.
 	RecentSignals []string `protobuf:"bytes,29,rep,name=recent_signals,json=recentSignals,proto3" json:"recent_signals,omitempty"`
 	// Sequence of the event that ended the run, which holds its result. 0 while it has not ended.
 	EndSequence uint64 `protobuf:"varint,30,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
@@ -714,9 +714,11 @@ type Run struct {
 	// The fork that took over the undo of this run's earlier steps. Unset: none did.
 	Ceded *CededUndo `protobuf:"bytes,41,opt,name=ceded,proto3" json:"ceded,omitempty"`
 	// Undo that this fork still has to take over from its source. Unset: none, or done.
-	ToCede        *CededUndo `protobuf:"bytes,42,opt,name=to_cede,json=toCede,proto3" json:"to_cede,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ToCede *CededUndo `protobuf:"bytes,42,opt,name=to_cede,json=toCede,proto3" json:"to_cede,omitempty"`
+	// Outcome that an ended run would have had, had every undo succeeded. OUTCOME_UNSPECIFIED: the one it has.
+	IntendedOutcome Outcome `protobuf:"varint,43,opt,name=intended_outcome,json=intendedOutcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"intended_outcome,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -1041,6 +1043,13 @@ func (x *Run) GetToCede() *CededUndo {
 		return x.ToCede
 	}
 	return nil
+}
+
+func (x *Run) GetIntendedOutcome() Outcome {
+	if x != nil {
+		return x.IntendedOutcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
 }
 
 // Frame is an open branch of a parallel step, or an open item of a map.
@@ -1454,7 +1463,9 @@ type ChildRun struct {
 	// How far it has come.
 	Status ChildStatus `protobuf:"varint,8,opt,name=status,proto3,enum=signalbox.workflow.v1.ChildStatus" json:"status,omitempty"`
 	// Why it is asked to end early. Empty: it is not.
-	CancelReason  string `protobuf:"bytes,9,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	CancelReason string `protobuf:"bytes,9,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	// Who started the parent, and counts as the one who asked for the child.
+	StartedBy     string `protobuf:"bytes,10,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,6 +1559,13 @@ func (x *ChildRun) GetStatus() ChildStatus {
 func (x *ChildRun) GetCancelReason() string {
 	if x != nil {
 		return x.CancelReason
+	}
+	return ""
+}
+
+func (x *ChildRun) GetStartedBy() string {
+	if x != nil {
+		return x.StartedBy
 	}
 	return ""
 }
@@ -2213,7 +2231,9 @@ type RunCounters struct {
 	// Operations whose undo failed.
 	CompensationFailed uint64 `protobuf:"varint,9,opt,name=compensation_failed,json=compensationFailed,proto3" json:"compensation_failed,omitempty"`
 	// Escalations opened.
-	Escalations   uint64 `protobuf:"varint,10,opt,name=escalations,proto3" json:"escalations,omitempty"`
+	Escalations uint64 `protobuf:"varint,10,opt,name=escalations,proto3" json:"escalations,omitempty"`
+	// Operations whose undo failed and that a person has undone by hand since.
+	DoneByHand    uint64 `protobuf:"varint,11,opt,name=done_by_hand,json=doneByHand,proto3" json:"done_by_hand,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2318,6 +2338,13 @@ func (x *RunCounters) GetEscalations() uint64 {
 	return 0
 }
 
+func (x *RunCounters) GetDoneByHand() uint64 {
+	if x != nil {
+		return x.DoneByHand
+	}
+	return 0
+}
+
 // StepRecord is the last result of a step. The effects of a fallback's step have a record of their own, under the ids of the step and of the
 // fallback's step, joined by "~".
 type StepRecord struct {
@@ -2332,7 +2359,7 @@ type StepRecord struct {
 	HoldsEffect bool `protobuf:"varint,4,opt,name=holds_effect,json=holdsEffect,proto3" json:"holds_effect,omitempty"`
 	// Idempotency key of that success. Set only with holds_effect.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// SHA-256 of the arguments of that success. Set only with holds_effect.
+	// SHA-256 of the arguments of that success; of a map's items; of a sub-workflow's input. Set only with holds_effect.
 	ArgumentsDigest []byte `protobuf:"bytes,6,opt,name=arguments_digest,json=argumentsDigest,proto3" json:"arguments_digest,omitempty"`
 	// The error of a failed or skipped visit. Unset: none.
 	Problem *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
@@ -2963,9 +2990,15 @@ type TaskProgress struct {
 	// Generation of the step when the task was offered.
 	Generation uint32 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Cost reported by the agent, over all claims, in US dollars.
-	CostUsd       float64 `protobuf:"fixed64,13,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CostUsd float64 `protobuf:"fixed64,13,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	// Turns of the claims before the current one.
+	EarlierTurns uint32 `protobuf:"varint,14,opt,name=earlier_turns,json=earlierTurns,proto3" json:"earlier_turns,omitempty"`
+	// Tokens of the claims before the current one.
+	EarlierTokens uint64 `protobuf:"varint,15,opt,name=earlier_tokens,json=earlierTokens,proto3" json:"earlier_tokens,omitempty"`
+	// Cost of the claims before the current one, in US dollars.
+	EarlierCostUsd float64 `protobuf:"fixed64,16,opt,name=earlier_cost_usd,json=earlierCostUsd,proto3" json:"earlier_cost_usd,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TaskProgress) Reset() {
@@ -3085,6 +3118,27 @@ func (x *TaskProgress) GetGeneration() uint32 {
 func (x *TaskProgress) GetCostUsd() float64 {
 	if x != nil {
 		return x.CostUsd
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetEarlierTurns() uint32 {
+	if x != nil {
+		return x.EarlierTurns
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetEarlierTokens() uint64 {
+	if x != nil {
+		return x.EarlierTokens
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetEarlierCostUsd() float64 {
+	if x != nil {
+		return x.EarlierCostUsd
 	}
 	return 0
 }
@@ -3739,7 +3793,7 @@ var File_signalbox_workflow_v1_run_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\xd1\x13\n" +
+	"\x1fsignalbox/workflow/v1/run.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\"\x9c\x14\n" +
 	"\x03Run\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -3787,7 +3841,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vforked_from\x18( \x01(\v2!.signalbox.workflow.v1.ForkOriginR\n" +
 	"forkedFrom\x126\n" +
 	"\x05ceded\x18) \x01(\v2 .signalbox.workflow.v1.CededUndoR\x05ceded\x129\n" +
-	"\ato_cede\x18* \x01(\v2 .signalbox.workflow.v1.CededUndoR\x06toCede\x1a9\n" +
+	"\ato_cede\x18* \x01(\v2 .signalbox.workflow.v1.CededUndoR\x06toCede\x12I\n" +
+	"\x10intended_outcome\x18+ \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\x0fintendedOutcome\x1a9\n" +
 	"\vVisitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a[\n" +
@@ -3847,7 +3902,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x05Pause\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1b\n" +
 	"\tpaused_by\x18\x02 \x01(\tR\bpausedBy\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xc5\x02\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xe4\x02\n" +
 	"\bChildRun\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
 	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x18\n" +
@@ -3857,7 +3912,10 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x0einput_sequence\x18\x06 \x01(\x04R\rinputSequence\x12\x1a\n" +
 	"\bdetached\x18\a \x01(\bR\bdetached\x12:\n" +
 	"\x06status\x18\b \x01(\x0e2\".signalbox.workflow.v1.ChildStatusR\x06status\x12#\n" +
-	"\rcancel_reason\x18\t \x01(\tR\fcancelReason\"{\n" +
+	"\rcancel_reason\x18\t \x01(\tR\fcancelReason\x12\x1d\n" +
+	"\n" +
+	"started_by\x18\n" +
+	" \x01(\tR\tstartedBy\"{\n" +
 	"\tParentRun\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1b\n" +
 	"\tstep_path\x18\x02 \x01(\tR\bstepPath\x12\x1e\n" +
@@ -3906,7 +3964,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\foperation_id\x18\x05 \x01(\tR\voperationId\x125\n" +
 	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
-	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\"\xcf\x02\n" +
+	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\"\xf1\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
@@ -3922,7 +3980,9 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vcompensated\x18\b \x01(\x04R\vcompensated\x12/\n" +
 	"\x13compensation_failed\x18\t \x01(\x04R\x12compensationFailed\x12 \n" +
 	"\vescalations\x18\n" +
-	" \x01(\x04R\vescalations\"\x84\x03\n" +
+	" \x01(\x04R\vescalations\x12 \n" +
+	"\fdone_by_hand\x18\v \x01(\x04R\n" +
+	"doneByHand\"\x84\x03\n" +
 	"\n" +
 	"StepRecord\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.signalbox.workflow.v1.StepStatusR\x06status\x12'\n" +
@@ -4000,7 +4060,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"client_key\x18\x19 \x01(\tR\tclientKey\x12'\n" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
 	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
-	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\x8e\x03\n" +
+	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\x84\x04\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
@@ -4018,7 +4078,10 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\f \x01(\rR\n" +
 	"generation\x12\x19\n" +
-	"\bcost_usd\x18\r \x01(\x01R\acostUsd\"\xf7\x02\n" +
+	"\bcost_usd\x18\r \x01(\x01R\acostUsd\x12#\n" +
+	"\rearlier_turns\x18\x0e \x01(\rR\fearlierTurns\x12%\n" +
+	"\x0eearlier_tokens\x18\x0f \x01(\x04R\rearlierTokens\x12(\n" +
+	"\x10earlier_cost_usd\x18\x10 \x01(\x01R\x0eearlierCostUsd\"\xf7\x02\n" +
 	"\bLockHold\x12%\n" +
 	"\x0eacquisition_id\x18\x01 \x01(\tR\racquisitionId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -4244,68 +4307,69 @@ var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	18, // 25: signalbox.workflow.v1.Run.forked_from:type_name -> signalbox.workflow.v1.ForkOrigin
 	19, // 26: signalbox.workflow.v1.Run.ceded:type_name -> signalbox.workflow.v1.CededUndo
 	19, // 27: signalbox.workflow.v1.Run.to_cede:type_name -> signalbox.workflow.v1.CededUndo
-	39, // 28: signalbox.workflow.v1.Frame.steps:type_name -> signalbox.workflow.v1.Frame.StepsEntry
-	40, // 29: signalbox.workflow.v1.Frame.undo:type_name -> signalbox.workflow.v1.Frame.UndoEntry
-	47, // 30: signalbox.workflow.v1.Frame.problem:type_name -> signalbox.workflow.v1.Problem
-	31, // 31: signalbox.workflow.v1.Frame.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
-	41, // 32: signalbox.workflow.v1.CompositeProgress.results:type_name -> signalbox.workflow.v1.CompositeProgress.ResultsEntry
-	47, // 33: signalbox.workflow.v1.CompositeProgress.problem:type_name -> signalbox.workflow.v1.Problem
-	1,  // 34: signalbox.workflow.v1.BranchResult.status:type_name -> signalbox.workflow.v1.BranchStatus
-	47, // 35: signalbox.workflow.v1.BranchResult.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 36: signalbox.workflow.v1.Pause.time:type_name -> google.protobuf.Timestamp
-	2,  // 37: signalbox.workflow.v1.ChildRun.status:type_name -> signalbox.workflow.v1.ChildStatus
-	47, // 38: signalbox.workflow.v1.Leaving.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 39: signalbox.workflow.v1.Leaving.since:type_name -> google.protobuf.Timestamp
-	21, // 40: signalbox.workflow.v1.EventWait.filters:type_name -> signalbox.workflow.v1.EventSubscription
-	42, // 41: signalbox.workflow.v1.EventSubscription.correlate:type_name -> signalbox.workflow.v1.EventSubscription.CorrelateEntry
-	3,  // 42: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	45, // 43: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
-	45, // 44: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
-	22, // 45: signalbox.workflow.v1.PendingDecision.votes:type_name -> signalbox.workflow.v1.Vote
-	4,  // 46: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
-	47, // 47: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
-	5,  // 48: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	45, // 49: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
-	45, // 50: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
-	45, // 51: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 52: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	43, // 53: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	47, // 54: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
-	28, // 55: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
-	11, // 56: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
-	20, // 57: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
-	48, // 58: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	45, // 59: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	45, // 60: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	6,  // 61: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	8,  // 62: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	45, // 63: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	45, // 64: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 65: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	47, // 66: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	27, // 67: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	7,  // 68: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	45, // 69: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	45, // 70: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	46, // 71: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	45, // 72: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	45, // 73: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	47, // 74: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	6,  // 75: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	48, // 76: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	8,  // 77: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	47, // 78: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	25, // 79: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 80: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	10, // 81: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
-	25, // 82: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 83: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	12, // 84: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	46, // 28: signalbox.workflow.v1.Run.intended_outcome:type_name -> signalbox.workflow.v1.Outcome
+	39, // 29: signalbox.workflow.v1.Frame.steps:type_name -> signalbox.workflow.v1.Frame.StepsEntry
+	40, // 30: signalbox.workflow.v1.Frame.undo:type_name -> signalbox.workflow.v1.Frame.UndoEntry
+	47, // 31: signalbox.workflow.v1.Frame.problem:type_name -> signalbox.workflow.v1.Problem
+	31, // 32: signalbox.workflow.v1.Frame.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	41, // 33: signalbox.workflow.v1.CompositeProgress.results:type_name -> signalbox.workflow.v1.CompositeProgress.ResultsEntry
+	47, // 34: signalbox.workflow.v1.CompositeProgress.problem:type_name -> signalbox.workflow.v1.Problem
+	1,  // 35: signalbox.workflow.v1.BranchResult.status:type_name -> signalbox.workflow.v1.BranchStatus
+	47, // 36: signalbox.workflow.v1.BranchResult.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 37: signalbox.workflow.v1.Pause.time:type_name -> google.protobuf.Timestamp
+	2,  // 38: signalbox.workflow.v1.ChildRun.status:type_name -> signalbox.workflow.v1.ChildStatus
+	47, // 39: signalbox.workflow.v1.Leaving.problem:type_name -> signalbox.workflow.v1.Problem
+	45, // 40: signalbox.workflow.v1.Leaving.since:type_name -> google.protobuf.Timestamp
+	21, // 41: signalbox.workflow.v1.EventWait.filters:type_name -> signalbox.workflow.v1.EventSubscription
+	42, // 42: signalbox.workflow.v1.EventSubscription.correlate:type_name -> signalbox.workflow.v1.EventSubscription.CorrelateEntry
+	3,  // 43: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	45, // 44: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
+	45, // 45: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
+	22, // 46: signalbox.workflow.v1.PendingDecision.votes:type_name -> signalbox.workflow.v1.Vote
+	4,  // 47: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
+	47, // 48: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
+	5,  // 49: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	45, // 50: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
+	45, // 51: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
+	45, // 52: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 53: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	43, // 54: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	47, // 55: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
+	28, // 56: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
+	11, // 57: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
+	20, // 58: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
+	48, // 59: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	45, // 60: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	45, // 61: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 62: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	8,  // 63: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	45, // 64: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	45, // 65: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 66: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	47, // 67: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	27, // 68: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	7,  // 69: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	45, // 70: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	45, // 71: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	46, // 72: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	45, // 73: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	45, // 74: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	47, // 75: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	6,  // 76: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	48, // 77: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	8,  // 78: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	47, // 79: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	25, // 80: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 81: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	10, // 82: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
+	25, // 83: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 84: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	12, // 85: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
+	86, // [86:86] is the sub-list for method output_type
+	86, // [86:86] is the sub-list for method input_type
+	86, // [86:86] is the sub-list for extension type_name
+	86, // [86:86] is the sub-list for extension extendee
+	0,  // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
