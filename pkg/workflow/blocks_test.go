@@ -136,3 +136,30 @@ func TestStepsAreNestedWithLimits(t *testing.T) {
 		t.Error(fs)
 	}
 }
+
+// TestRulesOfTheContract: what is wrong with a nested construct is told by the contract, at its place.
+func TestRulesOfTheContract(t *testing.T) {
+	const (
+		a = "{steps: [{id: a, wait: {duration: 1s}}]}"
+		b = "{steps: [{id: b, wait: {duration: 1s}}]}"
+	)
+	for name, tt := range map[string]struct{ text, message string }{
+		"branch name":       {"{id: p, parallel: {branches: {A: " + a + ", b: " + b + "}}}", "does not match regex pattern"},
+		"one branch":        {"{id: p, parallel: {branches: {a: " + a + "}}}", "at least 2"},
+		"empty branch":      {"{id: p, parallel: {branches: {a: {steps: []}, b: " + b + "}}}", "at least 1"},
+		"quorum unset":      {"{id: p, parallel: {join: quorum, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
+		"quorum too large":  {"{id: p, parallel: {join: quorum, quorum: 3, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
+		"quorum not wanted": {"{id: p, parallel: {join: any, quorum: 1, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
+		"no bound":          {"{id: m, map: {items: '[1]', steps: [{id: a, wait: {duration: 1s}}]}}", "max_items"},
+		"no filter":         {"{id: e, wait_event: {buffer_from_run_start: true}}", "any_of or all_of"},
+		"version":           {"{id: w, workflow: {name: w, version: '1'}}", "1.4.0"},
+		"no type":           {"{id: e, wait_event: {any_of: [{source: x}]}}", "type"},
+	} {
+		_, fs := Load("f", []byte(small("steps: ["+tt.text+"]")))
+		if !slices.ContainsFunc(fs, func(f Finding) bool {
+			return f.Rule == RuleSchema && f.Severity == SeverityError && strings.Contains(f.String(), tt.message) && f.Line == 3 && f.Column > 1
+		}) {
+			t.Errorf("%s: %s", name, fs)
+		}
+	}
+}

@@ -7,7 +7,11 @@
 //
 // Names in scope of CEL: `input`; `steps.<id>.output|status|error`; `run.id`, `run.started_at`, `run.visits('state')`; `state`;
 // `locks.<name>.token`; `error` in a handler; `original.arguments|output` in a compensation; `self.idempotency_key`,
-// `self.operation_id`, `self.arguments` in a probe, and `output` in its `happened`; `item` and `index` in a map. There is no clock.
+// `self.operation_id`, `self.arguments` in a probe, and `output` in its `happened`; `item` and `index` in the steps of a map (the innermost, where
+// maps are nested); `event` in a filter's `when` and in a trigger, which sees nothing else. There is no clock.
+//
+// An event is a CloudEvent: `event.id`, `event.type`, `event.source`, `event.subject` (empty: it has none), `event.time` (a text in RFC 3339) and
+// `event.data` (null: it has none), typed by `resources.events` and, for a signal, by `signals`.
 //
 // Values are decoded by their JSON Schema before CEL sees them: an `integer` is an int, a `number` a double, so that `n + 1` and
 // `amount <= 100` mean what they say, while `amount + 1` must be written `amount + 1.0`. Where no schema says, a number without fraction
@@ -1058,7 +1062,7 @@ type Schema_JsonSchema struct {
 }
 
 type Schema_ProtoMessage_ struct {
-	// Full name of a protobuf message. Not supported by this version: refused.
+	// Full name of a protobuf message. Refused: a definition comes without the message's descriptor.
 	ProtoMessage_ string `protobuf:"bytes,2,opt,name=proto_message,json=protoMessage,proto3,oneof"`
 }
 
@@ -1282,7 +1286,7 @@ type Step struct {
 	OnError *ErrorPolicy `protobuf:"bytes,16,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
 	// How a completed step is undone. Unset: it is not.
 	Compensate *Compensation `protobuf:"bytes,17,opt,name=compensate,proto3" json:"compensate,omitempty"`
-	// Locks held while the step runs.
+	// Locks held while the step runs. Inside a map their keys may use `item` and `index`.
 	Locks []*LockUse `protobuf:"bytes,18,rep,name=locks,proto3" json:"locks,omitempty"`
 	// What the agent of this step sees. Unset: the state's policy.
 	Context *ContextPolicy `protobuf:"bytes,19,opt,name=context,proto3" json:"context,omitempty"`
@@ -1518,7 +1522,9 @@ type Step_Human struct {
 }
 
 type Step_WaitEvent struct {
-	// Waits for an event. Not supported by this version: refused.
+	// Waits for events. Output with `any_of`: the event, `{id, type, source, subject, time, data}`, and beside it `filter`, the index of the filter
+	// that it matched; with `all_of`: a list of such events without `filter`, in the order of the filters. The data is typed when all filters
+	// agree on its schema.
 	WaitEvent *WaitEvent `protobuf:"bytes,6,opt,name=wait_event,json=waitEvent,proto3,oneof"`
 }
 
@@ -1528,17 +1534,19 @@ type Step_Emit struct {
 }
 
 type Step_Workflow struct {
-	// Runs another workflow. Not supported by this version: refused.
+	// Runs another workflow. Output: its result; when detached `{run_id}`.
 	Workflow *SubWorkflow `protobuf:"bytes,8,opt,name=workflow,proto3,oneof"`
 }
 
 type Step_Parallel struct {
-	// Runs branches side by side. Not supported by this version: refused.
+	// Runs branches side by side. Output: for each branch, by its name, `{status, error}`: the status is `succeeded`, `failed` or `cancelled`, the
+	// error `{type, message}` or null.
 	Parallel *ParallelStep `protobuf:"bytes,9,opt,name=parallel,proto3,oneof"`
 }
 
 type Step_Map struct {
-	// Runs steps once for each item of a list. Not supported by this version: refused.
+	// Runs steps once for each item of a list. Output: a list with the output of the last step for each item, null for one that failed and was
+	// tolerated.
 	Map *MapStep `protobuf:"bytes,10,opt,name=map,proto3,oneof"`
 }
 
@@ -2009,12 +2017,12 @@ func (x *HumanGate) GetDue() *durationpb.Duration {
 	return nil
 }
 
-// WaitEvent waits for one or several events.
+// WaitEvent waits for one or several events. Give the step a `timeout`: without one it waits as long as the state and the run may.
 type WaitEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first event that matches one of these ends the wait.
 	AnyOf []*EventFilter `protobuf:"bytes,1,rep,name=any_of,json=anyOf,proto3" json:"any_of,omitempty"`
-	// The wait ends when each of these has been matched.
+	// The wait ends when each of these has been matched, each by an event of its own.
 	AllOf []*EventFilter `protobuf:"bytes,2,rep,name=all_of,json=allOf,proto3" json:"all_of,omitempty"`
 	// Whether an event that came after the start of the run and before the wait began is accepted.
 	BufferFromRunStart bool `protobuf:"varint,3,opt,name=buffer_from_run_start,json=bufferFromRunStart,proto3" json:"buffer_from_run_start,omitempty"`
@@ -2076,13 +2084,14 @@ func (x *WaitEvent) GetBufferFromRunStart() bool {
 // EventFilter selects CloudEvents.
 type EventFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event's type. Required.
+	// The event's type, as plain text; "signal.<name>" is a signal to this run. Required.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// The event's source. Empty: any.
+	// The event's source, as plain text. Empty: any.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Field of the event -> CEL whose value it must equal.
+	// Field of the event, with dots between its parts as in `data.order.id` -> CEL whose value it must equal: evaluated when the wait begins; in a trigger
+	// a constant.
 	Correlate map[string]string `protobuf:"bytes,3,rep,name=correlate,proto3" json:"correlate,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// CEL of type bool over `event`. Empty: true.
+	// CEL of type bool over `event` and, in a wait, recorded data. Empty: true. An evaluation error means that the event does not match.
 	When          string `protobuf:"bytes,4,opt,name=when,proto3" json:"when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2222,15 +2231,15 @@ func (x *EmitEvent) GetData() *structpb.Struct {
 // SubWorkflow runs another workflow as a step.
 type SubWorkflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, in the same namespace. Required.
+	// Its name, in the same namespace; it is registered before this one. The workflow itself only in an earlier version, which is then named. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Its version. Unset: the newest at registration, pinned.
+	// Its version. Unset: the highest at registration, pinned.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Template of its input. Unset: an empty object.
+	// Template of its input, checked against its input schema. Unset: an empty object.
 	Input *structpb.Struct `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
 	// Whether the step ends as soon as the run has started.
 	Detached bool `protobuf:"varint,4,opt,name=detached,proto3" json:"detached,omitempty"`
-	// Whether a completed sub-workflow is undone from its own records when this run is.
+	// Whether a completed sub-workflow is undone from its own records when this run is. Excludes `detached` and the step's `compensate`.
 	Compensatable bool `protobuf:"varint,5,opt,name=compensatable,proto3" json:"compensatable,omitempty"`
 	// What the name was resolved to at registration. Authors leave it unset.
 	Pin           *WorkflowPin `protobuf:"bytes,6,opt,name=pin,proto3" json:"pin,omitempty"`
@@ -2533,7 +2542,7 @@ func (x *Branch) GetSteps() []*Step {
 // MapStep runs steps once for each item of a list.
 type MapStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CEL of a list; `item` and `index` are in scope of the steps. Required.
+	// CEL of a list; `item` and `index`, which counts from 0, are in scope of the steps. Required.
 	Items string `protobuf:"bytes,1,opt,name=items,proto3" json:"items,omitempty"`
 	// Most items the list may have; beyond it: error `invalid`. Required.
 	MaxItems uint32 `protobuf:"varint,2,opt,name=max_items,json=maxItems,proto3" json:"max_items,omitempty"`
@@ -3492,7 +3501,7 @@ type Compensation struct {
 	//	*Compensation_NoneNeeded
 	Handler isCompensation_Handler `protobuf_oneof:"handler"`
 	// Retry of the undo. Unset: the defaults of RetryPolicy when the undo may safely be sent again (READ, IDEMPOTENT_WRITE, an
-	// idempotency argument or a probe), else one try.
+	// idempotency argument or a probe), else one try, as for a workflow.
 	Retry         *RetryPolicy `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3579,7 +3588,8 @@ type Compensation_Tool struct {
 }
 
 type Compensation_Workflow struct {
-	// Runs a workflow. Not supported by this version: refused.
+	// Runs a workflow, which may be neither detached nor compensatable; `original.arguments` (the input, for a sub-workflow) and
+	// `original.output` are in scope of its input.
 	Workflow *SubWorkflow `protobuf:"bytes,2,opt,name=workflow,proto3,oneof"`
 }
 
@@ -3798,11 +3808,11 @@ func (x *EventDef) GetData() *Schema {
 // LockDef declares a lock.
 type LockDef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CEL of type string over `input` and recorded data: the key of the resource actually written. Required.
+	// CEL of type string over what is in scope where the lock is used: the key of the resource actually written. Required.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// Place in the order in which locks are taken; from low to high. At least 1.
 	Rank uint32 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
-	// How many holders at a time. Unset or 0: 1. More than 1 is not supported by this version: refused.
+	// How many holders at a time. Unset or 0: 1.
 	Permits uint32 `protobuf:"varint,3,opt,name=permits,proto3" json:"permits,omitempty"`
 	// Longest time it is held; past it: error `lock-overdue`, never a silent release. Unset: 1h.
 	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -4024,7 +4034,7 @@ func (x *BreakerDef) GetCounted() []string {
 	return nil
 }
 
-// SecretRef names a secret. Secrets are used by tool servers' connections only and are never visible in CEL.
+// SecretRef names a secret. Secrets are used by `resources.servers` only, for the connections to tool servers, and are never visible in CEL.
 type SecretRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is kept: env, file …. Required.
@@ -4330,7 +4340,7 @@ var File_signalbox_workflow_v1_definition_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/workflow/v1/definition.proto\x12\x15signalbox.workflow.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xda\r\n" +
+	"&signalbox/workflow/v1/definition.proto\x12\x15signalbox.workflow.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe4\r\n" +
 	"\x12WorkflowDefinition\x124\n" +
 	"\vapi_version\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\n" +
 	"\fsignalbox/v1R\n" +
@@ -4351,8 +4361,8 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"versioning\x12f\n" +
 	"\vescalations\x18\r \x03(\v2:.signalbox.workflow.v1.WorkflowDefinition.EscalationsEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\vescalations\x12X\n" +
 	"\x06result\x18\x0e \x03(\v25.signalbox.workflow.v1.WorkflowDefinition.ResultEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01R\x06result\x12<\n" +
-	"\x05steps\x18\x10 \x03(\v2\x1b.signalbox.workflow.v1.StepB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05steps\x12:\n" +
-	"\btriggers\x18\x0f \x03(\v2\x1e.signalbox.workflow.v1.TriggerR\btriggers\x12q\n" +
+	"\x05steps\x18\x10 \x03(\v2\x1b.signalbox.workflow.v1.StepB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05steps\x12D\n" +
+	"\btriggers\x18\x0f \x03(\v2\x1e.signalbox.workflow.v1.TriggerB\b\xbaH\x05\x92\x01\x02\x10dR\btriggers\x12q\n" +
 	"\asignals\x18\x11 \x03(\v26.signalbox.workflow.v1.WorkflowDefinition.SignalsEntryB\x1f\xbaH\x1c\x9a\x01\x19\x10d\"\x15r\x132\x11^[a-z][a-z0-9_]*$R\asignals\x1aW\n" +
 	"\vStatesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x122\n" +
@@ -4366,10 +4376,10 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\fSignalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x05value\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x05value:\x028\x01:\xbc\x01\xbaH\xb8\x01\x1a\xb5\x01\n" +
-	"\x0einitial.exists\x12@give states and an initial that names one of them, or only steps\x1aasize(this.steps) > 0 ? size(this.states) == 0 && this.initial == '' : this.initial in this.states\"\xe5\x01\n" +
+	"\x0einitial.exists\x12@give states and an initial that names one of them, or only steps\x1aasize(this.steps) > 0 ? size(this.states) == 0 && this.initial == '' : this.initial in this.states\"\xf0\x01\n" +
 	"\aTrigger\x12@\n" +
-	"\x05event\x18\x01 \x01(\v2\".signalbox.workflow.v1.EventFilterB\x06\xbaH\x03\xc8\x01\x01R\x05event\x12?\n" +
-	"\x05input\x18\x02 \x03(\v2).signalbox.workflow.v1.Trigger.InputEntryR\x05input\x12\x1d\n" +
+	"\x05event\x18\x01 \x01(\v2\".signalbox.workflow.v1.EventFilterB\x06\xbaH\x03\xc8\x01\x01R\x05event\x12J\n" +
+	"\x05input\x18\x02 \x03(\v2).signalbox.workflow.v1.Trigger.InputEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01R\x05input\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x1a8\n" +
 	"\n" +
@@ -4473,16 +4483,16 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\b\x02\x18\x01\"\x04r\x02\x10\x01R\tdecisions\x12\x16\n" +
 	"\x06quorum\x18\x04 \x01(\rR\x06quorum\x12+\n" +
 	"\x11exclude_requester\x18\x05 \x01(\bR\x10excludeRequester\x128\n" +
-	"\x03due\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\v\xbaH\b\xc8\x01\x01\xaa\x01\x02*\x00R\x03due\"\xa0\x02\n" +
-	"\tWaitEvent\x129\n" +
-	"\x06any_of\x18\x01 \x03(\v2\".signalbox.workflow.v1.EventFilterR\x05anyOf\x129\n" +
-	"\x06all_of\x18\x02 \x03(\v2\".signalbox.workflow.v1.EventFilterR\x05allOf\x121\n" +
+	"\x03due\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\v\xbaH\b\xc8\x01\x01\xaa\x01\x02*\x00R\x03due\"\xb4\x02\n" +
+	"\tWaitEvent\x12C\n" +
+	"\x06any_of\x18\x01 \x03(\v2\".signalbox.workflow.v1.EventFilterB\b\xbaH\x05\x92\x01\x02\x10dR\x05anyOf\x12C\n" +
+	"\x06all_of\x18\x02 \x03(\v2\".signalbox.workflow.v1.EventFilterB\b\xbaH\x05\x92\x01\x02\x10dR\x05allOf\x121\n" +
 	"\x15buffer_from_run_start\x18\x03 \x01(\bR\x12bufferFromRunStart:j\xbaHg\x1ae\n" +
-	"\x0ewait_event.one\x12\x1fgive any_of or all_of, not both\x1a2(size(this.any_of) > 0) != (size(this.all_of) > 0)\"\xe5\x01\n" +
+	"\x0ewait_event.one\x12\x1fgive any_of or all_of, not both\x1a2(size(this.any_of) > 0) != (size(this.all_of) > 0)\"\xef\x01\n" +
 	"\vEventFilter\x12\x1b\n" +
 	"\x04type\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04type\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\x12O\n" +
-	"\tcorrelate\x18\x03 \x03(\v21.signalbox.workflow.v1.EventFilter.CorrelateEntryR\tcorrelate\x12\x12\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12Y\n" +
+	"\tcorrelate\x18\x03 \x03(\v21.signalbox.workflow.v1.EventFilter.CorrelateEntryB\b\xbaH\x05\x9a\x01\x02\x10 R\tcorrelate\x12\x12\n" +
 	"\x04when\x18\x04 \x01(\tR\x04when\x1a<\n" +
 	"\x0eCorrelateEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4491,10 +4501,10 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04type\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12+\n" +
-	"\x04data\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04data\"\xeb\x01\n" +
-	"\vSubWorkflow\x12\x1b\n" +
-	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
+	"\x04data\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04data\"\xa7\x02\n" +
+	"\vSubWorkflow\x121\n" +
+	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x04name\x12>\n" +
+	"\aversion\x18\x02 \x01(\tB$\xbaH!\xd8\x01\x01r\x1c\x18(2\x18^[0-9]+\\.[0-9]+\\.[0-9]+$R\aversion\x12-\n" +
 	"\x05input\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x05input\x12\x1a\n" +
 	"\bdetached\x18\x04 \x01(\bR\bdetached\x12$\n" +
 	"\rcompensatable\x18\x05 \x01(\bR\rcompensatable\x124\n" +
@@ -4505,9 +4515,9 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x06output\x18\x03 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x06output\x124\n" +
 	"\x05locks\x18\x04 \x03(\v2\x1e.signalbox.workflow.v1.LockDefR\x05locks\x125\n" +
 	"\x06effect\x18\x05 \x01(\x0e2\x1d.signalbox.workflow.v1.EffectR\x06effect\x12\x14\n" +
-	"\x05emits\x18\x06 \x03(\tR\x05emits\"\xe0\x02\n" +
-	"\fParallelStep\x12W\n" +
-	"\bbranches\x18\x01 \x03(\v21.signalbox.workflow.v1.ParallelStep.BranchesEntryB\b\xbaH\x05\x9a\x01\x02\b\x02R\bbranches\x129\n" +
+	"\x05emits\x18\x06 \x03(\tR\x05emits\"\xbc\x04\n" +
+	"\fParallelStep\x12r\n" +
+	"\bbranches\x18\x01 \x03(\v21.signalbox.workflow.v1.ParallelStep.BranchesEntryB#\xbaH \x9a\x01\x1d\b\x02\x10d\"\x17r\x15\x18?2\x11^[a-z][a-z0-9_]*$R\bbranches\x129\n" +
 	"\x04join\x18\x02 \x01(\x0e2\x1b.signalbox.workflow.v1.JoinB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04join\x12\x16\n" +
 	"\x06quorum\x18\x03 \x01(\rR\x06quorum\x12\x1f\n" +
 	"\vcancel_rest\x18\x04 \x01(\bR\n" +
@@ -4515,7 +4525,8 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x0fmax_concurrency\x18\x05 \x01(\rR\x0emaxConcurrency\x1aZ\n" +
 	"\rBranchesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
-	"\x05value\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.BranchR\x05value:\x028\x01\"E\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.BranchR\x05value:\x028\x01:\xbe\x01\xbaH\xba\x01\x1a\xb7\x01\n" +
+	"\vjoin.quorum\x12Fgive quorum with `join: quorum` only, from 1 to the number of branches\x1a`this.join == 4 ? this.quorum > 0u && int(this.quorum) <= size(this.branches) : this.quorum == 0u\"E\n" +
 	"\x06Branch\x12;\n" +
 	"\x05steps\x18\x01 \x03(\v2\x1b.signalbox.workflow.v1.StepB\b\xbaH\x05\x92\x01\x02\b\x01R\x05steps\"\xe3\x01\n" +
 	"\aMapStep\x12\x1d\n" +
