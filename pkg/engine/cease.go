@@ -48,7 +48,7 @@ func (m *machine) dropSettled() bool {
 		_, p = m.endReason()
 	}
 	for _, a := range m.run.GetActive() {
-		if frameAround(m.run, a.GetPath()) != "" && a.GetUndoSequence() == 0 && !unsettledStep(a) && a.GetComposite() == nil {
+		if frameAround(m.run, a.GetPath()) != "" && a.GetUndoSequence() == 0 && !unsettledStep(a) && !m.hasFrames(a.GetPath()) {
 			m.drop(a, p)
 			return true
 		}

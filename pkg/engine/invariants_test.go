@@ -75,7 +75,11 @@ func (w *world) track(ev engine.InputEvent) {
 			}
 		}
 	case engine.ReleaseTask:
-		maps.DeleteFunc(w.pending, func(k string, _ bool) bool { return strings.HasPrefix(k, "task ") })
+		for _, a := range w.run().GetActive() {
+			if a.GetPath() == ev.StepPath {
+				delete(w.pending, "task "+a.GetTask().GetId())
+			}
+		}
 	}
 	for _, e := range w.made {
 		if s := e.GetOutcomeSettled(); s.GetBy() == workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT {

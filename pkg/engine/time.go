@@ -50,7 +50,8 @@ func NextWake(run *workflowv1.Run) time.Time {
 // mayBeOverdue reports whether the time of an open step counts now: an attempt has its own, shorter time, an undo has none, and a parallel or
 // map step that is decided already only waits for what is under way.
 func mayBeOverdue(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
-	return a.GetUndoSequence() == 0 && !unsettledStep(a) && !a.GetComposite().GetDecided() && !cancelled(run, a.GetPath())
+	decided := a.GetComposite().GetDecided() && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_BRANCHING
+	return a.GetUndoSequence() == 0 && !unsettledStep(a) && !decided && !cancelled(run, a.GetPath())
 }
 
 // workedOn reports whether calls of a claimed task are open: until they are settled its attempt is not over, whatever the time.
