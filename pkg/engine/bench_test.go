@@ -76,3 +76,64 @@ func BenchmarkAgentCall(b *testing.B) {
 		next(engine.Answered{OperationID: id.OperationID, Attempt: 1, Output: answer})
 	}
 }
+
+// BenchmarkMap is what the engine costs per item of a map whose items call one tool, ten at a time. It must not grow with the number of items.
+func BenchmarkMap(b *testing.B) {
+	def := compile(b, `
+input: {json_schema: {type: object, properties: {list: {type: array, items: {type: object}}}, required: [list]}}
+steps:
+	- id: each
+		map:
+			items: input.list
+			max_items: 10000
+			max_concurrency: 10
+			steps: [{id: w, tool: {server: s, tool: write, arguments: {a: "${item.id}"}}, compensate: {tool: {server: s, tool: undo}}}]
+`)
+	for _, items := range []int{100, 1_000, 10_000} {
+		input, answer := json.RawMessage(list(items)), json.RawMessage(`{"ok":true}`)
+		b.Run(fmt.Sprint(items), func(b *testing.B) {
+			b.ReportAllocs()
+			transitions := 0
+			for b.Loop() {
+				m, f := &memory{}, engine.NewFold(nil)
+				todo := []engine.InputEvent{engine.Start{Namespace: "default", RunID: "r1", Input: input}}
+				for ; len(todo) > 0; todo = todo[1:] {
+					engine.Needs(def, f.Run)
+					res, err := engine.Next(def, f, m, m, engine.Input{Time: start, Jitter: 0.5, Event: todo[0]})
+					if err != nil {
+						b.Fatal(err)
+					}
+					m.events = append(m.events, res.Events...)
+					transitions++
+					for _, c := range res.Commands {
+						todo = append(todo, m.obey(c, answer))
+					}
+				}
+				if f.Run.GetOutcome() != succeeded {
+					b.Fatalf("the run is %s", f.Run.GetOutcome())
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*items), "ns/item")
+			b.ReportMetric(float64(transitions)/b.Elapsed().Seconds(), "transitions/s")
+		})
+	}
+}
+
+// obey answers a command as the whole world would, at once.
+func (m *memory) obey(c engine.Command, answer json.RawMessage) engine.InputEvent {
+	switch c := c.(type) {
+	case engine.Invoke:
+		return engine.Answered{OperationID: c.Operation.GetId(), Attempt: c.Operation.GetAttempt(), Output: answer}
+	case engine.Gather:
+		outputs := engine.NewItemOutputs(c)
+		for _, ev := range m.events[c.From-1 : c.To] {
+			outputs.Add(ev)
+		}
+		list, err := outputs.List(m.Event)
+		if err != nil {
+			return engine.Gathered{StepPath: c.StepPath, From: c.From, Problem: err.Error()}
+		}
+		return engine.Gathered{StepPath: c.StepPath, From: c.From, Outputs: list}
+	}
+	return engine.Continue{}
+}

@@ -86,14 +86,11 @@ func (m *machine) beginMap(s *instance, mp *workflow.Map) bool {
 		StepPath: s.Path, StepId: s.ID, Total: uint32(len(items)), Generation: m.lastGeneration(s) + 1, StepDeadline: m.stepDeadline(s), ItemsDigest: sum,
 	}}})
 	for first := 0; first < len(items) && m.err == nil; first += itemsPerEvent {
-		page, err := json.Marshal(items[first:min(first+itemsPerEvent, len(items))])
-		if err != nil {
-			m.err = fmt.Errorf("engine: items of %s: %w", s.Path, err)
-			return false
+		e := &workflowv1.ItemsRecorded{StepPath: s.Path, FirstIndex: uint32(first)}
+		for _, item := range items[first:min(first+itemsPerEvent, len(items))] {
+			e.Items = append(e.Items, inline(item))
 		}
-		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_ItemsRecorded{ItemsRecorded: &workflowv1.ItemsRecorded{
-			StepPath: s.Path, FirstIndex: uint32(first), Items: inline(page),
-		}}})
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_ItemsRecorded{ItemsRecorded: e}})
 	}
 	return false
 }
@@ -105,13 +102,11 @@ func pageOf(c *workflowv1.CompositeProgress, index uint32) uint64 {
 
 // item is the value of the item that a frame is.
 func (m *machine) item(f *workflowv1.Frame) json.RawMessage {
-	var page []json.RawMessage
 	ev := m.event(f.GetItemsSequence()).GetItemsRecorded()
-	i := int(f.GetIndex()) - int(ev.GetFirstIndex())
-	if m.err != nil || json.Unmarshal(ev.GetItems().GetInline(), &page) != nil || i < 0 || i >= len(page) {
-		return nil
+	if i := int(f.GetIndex()) - int(ev.GetFirstIndex()); i >= 0 && i < len(ev.GetItems()) {
+		return ev.GetItems()[i].GetInline()
 	}
-	return page[i]
+	return nil
 }
 
 // composites are the open parallel and map steps, inner ones first.

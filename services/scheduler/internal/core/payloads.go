@@ -48,7 +48,9 @@ func payloads(ev *workflowv1.HistoryEvent, ps []**workflowv1.Payload) []**workfl
 func laterPayloads(ev *workflowv1.HistoryEvent, ps []**workflowv1.Payload) []**workflowv1.Payload {
 	switch f := ev.GetFact().(type) {
 	case *workflowv1.HistoryEvent_ItemsRecorded:
-		ps = append(ps, &f.ItemsRecorded.Items)
+		for i := range f.ItemsRecorded.Items {
+			ps = append(ps, &f.ItemsRecorded.Items[i])
+		}
 	case *workflowv1.HistoryEvent_ChildRequested:
 		ps = append(ps, &f.ChildRequested.Input)
 	case *workflowv1.HistoryEvent_RunEdited:

@@ -3822,8 +3822,8 @@ type ItemsRecorded struct {
 	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
 	// Index of the first of these items.
 	FirstIndex uint32 `protobuf:"varint,2,opt,name=first_index,json=firstIndex,proto3" json:"first_index,omitempty"`
-	// The items, a JSON array.
-	Items         *Payload `protobuf:"bytes,3,opt,name=items,proto3" json:"items,omitempty"`
+	// The items, each as JSON.
+	Items         []*Payload `protobuf:"bytes,3,rep,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3872,7 +3872,7 @@ func (x *ItemsRecorded) GetFirstIndex() uint32 {
 	return 0
 }
 
-func (x *ItemsRecorded) GetItems() *Payload {
+func (x *ItemsRecorded) GetItems() []*Payload {
 	if x != nil {
 		return x.Items
 	}
@@ -5737,7 +5737,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1f\n" +
 	"\vfirst_index\x18\x02 \x01(\rR\n" +
 	"firstIndex\x124\n" +
-	"\x05items\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05items\"\xa0\x01\n" +
+	"\x05items\x18\x03 \x03(\v2\x1e.signalbox.workflow.v1.PayloadR\x05items\"\xa0\x01\n" +
 	"\rBranchStarted\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x1d\n" +
 	"\n" +
