@@ -156,8 +156,15 @@ func (c *compiler) usedLocks() map[string]bool {
 // resourceReferences checks what resources, escalations and the compensation policy name.
 func (c *compiler) resourceReferences() {
 	r := c.def.GetResources()
+	secretOf := map[string]string{} // by the catalogue's name: the name here that was seen first
 	for _, name := range sortedKeys(r.GetServers()) {
 		server, at := r.GetServers()[name], fieldPath("resources", "servers", name)
+		if first, seen := secretOf[server.GetEndpointRef()]; !seen {
+			secretOf[server.GetEndpointRef()] = name
+		} else if r.GetServers()[first].GetSecret() != server.GetSecret() {
+			c.fault("L3", fieldPath(at, "secret"), "give both names the same secret: all calls of a run to one tool server go with one",
+				"%q and %q are the same tool server, %q, with different secrets", name, first, server.GetEndpointRef())
+		}
 		if secret := server.GetSecret(); secret != "" && r.GetSecrets()[secret] == nil {
 			c.fault("L3", fieldPath(at, "secret"), nearestMend(secret, sortedKeys(r.GetSecrets()), "the secrets are "), "there is no secret %q", secret)
 		}

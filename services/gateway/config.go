@@ -32,6 +32,10 @@ type Config struct {
 	MCPSessionTimeout time.Duration
 	// MaxRequest is the largest HTTP request of an agent in bytes. Default 4 MiB.
 	MaxRequest int64
+	// SecretEnvPrefix begins the names of the variables that definitions may name as secrets. Default "SIGNALBOX_SECRET_".
+	SecretEnvPrefix string
+	// SecretFolder is the folder whose files definitions may name as secrets. Empty: there are none.
+	SecretFolder string
 }
 
 // ServerConfig declares a tool server. Exactly one of Stdio and HTTP is set.
@@ -81,7 +85,10 @@ type ToolPolicy struct {
 	MaxDuration time.Duration
 }
 
-const defaultDrainTimeout = 10 * time.Second
+const (
+	defaultDrainTimeout    = 10 * time.Second
+	defaultSecretEnvPrefix = "SIGNALBOX_SECRET_"
+)
 
 // Validate reports everything that is wrong with the configuration, each with its place and how to mend it.
 func (c Config) Validate() error {

@@ -2,6 +2,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
+	"github.com/signalbox-dev/signalbox/services/gateway/internal/localsecrets"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/mcpclient"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/mcpserver"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/prommetrics"
@@ -76,7 +78,9 @@ func New(config Config, deps Deps) (*Service, error) {
 	})
 	limits := core.Limits{ReceiptAge: config.ReceiptAge, MaxOutput: config.MaxOutput}
 	s.catalogue = core.NewCatalogue(deps.Clock, s.pool, s.servers, config.policies(), limits)
-	s.dispatcher = core.NewDispatcher(uuid.NewString(), deps.Clock, s.pool, s.servers, metrics, limits)
+	s.dispatcher = core.NewDispatcher(uuid.NewString(), deps.Clock, s.pool, localsecrets.New(localsecrets.Config{
+		EnvPrefix: cmp.Or(config.SecretEnvPrefix, defaultSecretEnvPrefix), Folder: config.SecretFolder, Clock: deps.Clock,
+	}), s.servers, metrics, limits)
 	s.egress = rpc.NewEgress(s.dispatcher, s.servers, s.stopped)
 	s.tools = rpc.NewTools(s.catalogue, s.dispatcher)
 	if deps.Scheduler != nil && deps.State != nil {

@@ -110,7 +110,9 @@ func (m *modules) gateway(_ context.Context, app *boot.App) (boot.Running, error
 	if err != nil {
 		return boot.Running{}, err
 	}
-	service, err := gateway.New(gateway.Config{Servers: servers}, gateway.Deps{
+	service, err := gateway.New(gateway.Config{
+		Servers: servers, SecretEnvPrefix: app.Config.Secrets.EnvPrefix, SecretFolder: app.Config.Secrets.Folder,
+	}, gateway.Deps{
 		State: to["state"], Scheduler: to["scheduler"], Clock: app.Clock, Logger: app.Logger.With("module", "gateway"), Registerer: app.Metrics,
 		PublicURL: publicURL(app.Addresses.HTTP), Version: app.Version,
 	})

@@ -27,6 +27,8 @@ type Config struct {
 	Telemetry Telemetry `yaml:"telemetry"`
 	// How the process ends.
 	Shutdown Shutdown `yaml:"shutdown"`
+	// The secrets that definitions may name for calls to tool servers.
+	Secrets Secrets `yaml:"secrets"`
 	// The tool servers, by the name that workflows use. A name is lower case letters, digits, "-" and "_", without "__".
 	Servers map[string]ToolServer `yaml:"servers"`
 }
@@ -81,6 +83,17 @@ type Etcd struct {
 	Endpoints []string `yaml:"endpoints"`
 }
 
+// Secrets says where the secrets are that definitions name, with resources.secrets, to reach a tool server over HTTP. The gateway looks them
+// up when it sends a call; definitions, records and logs hold their names only.
+type Secrets struct {
+	// Variables of the gateway's environment whose names begin with this are secrets of provider env: capital letters, digits and "_", with "_"
+	// at the end.
+	EnvPrefix string `yaml:"env_prefix"`
+	// Folder whose files are secrets of provider file, each holding a bare token. Links that lead out of it are not followed. Empty: there
+	// are none.
+	Folder string `yaml:"folder"`
+}
+
 // Log says what is logged and how.
 type Log struct {
 	// The least level that is logged: debug, info, warn or error. Successful calls are logged at debug.
@@ -107,6 +120,7 @@ func Default() Config {
 	return Config{
 		DataDir:   "./signalbox-data",
 		Listen:    Listen{GRPC: "127.0.0.1:7411", HTTP: "127.0.0.1:7412", Admin: "127.0.0.1:7413"},
+		Secrets:   Secrets{EnvPrefix: "SIGNALBOX_SECRET_"},
 		Log:       Log{Level: "info", Format: "text"},
 		Telemetry: Telemetry{CallMetrics: true},
 		Shutdown:  Shutdown{Timeout: 10 * time.Second},

@@ -131,7 +131,7 @@ func (l *Loaded) readEnv(env map[string]string, problems *report) {
 	}
 	for name := range env {
 		rest, ours := strings.CutPrefix(name, variablePrefix)
-		if !ours || slices.Contains(known, rest) {
+		if !ours || slices.Contains(known, rest) || l.Secrets.EnvPrefix != "" && strings.HasPrefix(name, l.Secrets.EnvPrefix) {
 			continue
 		}
 		// Others may have variables with our prefix; only what looks like a slip of the pen is worth a word.

@@ -149,7 +149,7 @@ nonsense: 1
 		`signalbox.yaml:18: servers.Desk.tools.cancel.reconcile.tool: this is empty; name the read tool that tells whether the write happened`,
 		`signalbox.yaml:19: servers.Desk.tools.read: a read can always be repeated and needs neither reconcile nor idempotency_argument; remove them, or correct the effect`,
 		`signalbox.yaml:20: servers.none: a tool server has either stdio or http; give one of them`,
-		`signalbox.yaml:21: nonsense: unknown key "nonsense"; known here are auth, data_dir, etcd, listen, log, servers, services, shutdown, telemetry`,
+		`signalbox.yaml:21: nonsense: unknown key "nonsense"; known here are auth, data_dir, etcd, listen, log, secrets, servers, services, shutdown, telemetry`,
 		`SIGNALBOX_TELEMETRY_CALL_METRICS: telemetry.call_metrics: "maybe" is not true or false`,
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
@@ -299,5 +299,27 @@ func TestValidateOfAConfigMadeByHand(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not name %s", err, part)
 		}
+	}
+}
+
+func TestSecretsOfDefinitionsAreFenced(t *testing.T) {
+	for prefix, problem := range map[string]string{
+		"":               "is not a prefix of variables",
+		"secret":         "is not a prefix of variables",
+		"SIGNALBOX_":     "begins the names of settings too",
+		"DESK_":          "",
+		"TEAM_A_SECRET_": "",
+	} {
+		cfg := config.Default()
+		cfg.Secrets.EnvPrefix = prefix
+		err := cfg.Validate(func(string) (string, bool) { return "", false })
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), "secrets.env_prefix") || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("prefix %q: %v", prefix, err)
+		}
+	}
+	in(t, "")
+	loaded, err := config.Load(config.Sources{Env: []string{"SIGNALBOX_SECRET_FOLDER=near-a-setting", "SIGNALBOX_SECRETS_FOLDR=x"}})
+	if err != nil || len(loaded.Warnings) != 1 || !strings.Contains(loaded.Warnings[0], "SIGNALBOX_SECRETS_FOLDR") {
+		t.Errorf("warnings: %v, %v", loaded.Warnings, err)
 	}
 }

@@ -56,7 +56,19 @@ func (c *Config) check(problems *report, origin func(string) string, lookup func
 	if c.Shutdown.Timeout <= 0 {
 		k.add("shutdown.timeout", "%v leaves no time to end; give more than 0s", c.Shutdown.Timeout)
 	}
+	c.Secrets.check(k)
 	c.checkServers(k)
+}
+
+var envPrefix = regexp.MustCompile(`^[A-Z][A-Z0-9_]*_$`)
+
+func (s Secrets) check(k checker) {
+	switch {
+	case !envPrefix.MatchString(s.EnvPrefix):
+		k.add("secrets.env_prefix", `%q is not a prefix of variables; give capital letters, digits and "_", with "_" at the end, for example SIGNALBOX_SECRET_`, s.EnvPrefix)
+	case strings.HasPrefix(setting{path: "auth.api_key"}.variable(), s.EnvPrefix):
+		k.add("secrets.env_prefix", "%q begins the names of settings too, the API key among them, and would give them to definitions; give a longer one", s.EnvPrefix)
+	}
 }
 
 func (a Auth) check(k checker) {

@@ -41,6 +41,8 @@ type Invocation struct {
 	Traceparent   string
 	// Incarnation is the gateway that the intent names.
 	Incarnation string
+	// Secret that the call goes with; zero means none but the server's own configuration.
+	Secret SecretRef
 }
 
 // Status is what is known of an attempt.
@@ -96,6 +98,8 @@ type Call struct {
 	Arguments []byte
 	// Meta is a raw JSON object with at least one member, or nil.
 	Meta []byte
+	// Secret that the call goes with; zero means none.
+	Secret Secret
 }
 
 // Reply is what an adapter reports of a call: a result or a failure.
@@ -109,7 +113,8 @@ type Reply struct {
 type ToolServers interface {
 	// Call sends a call at most once: neither it nor anything below it repeats a call, not even after a lost connection. It returns
 	// when the answer is there, when it is certain that none will come, or soon after ctx has ended, and then reports a timeout. A
-	// Failure says whether any byte of the call may have reached the server.
+	// Failure says whether any byte of the call may have reached the server. A call with a secret shares no session with one that has
+	// another, or none, and what is logged about it does not hold the secret.
 	Call(ctx context.Context, call Call) Reply
 	// ListTools reads all tools of a server. The error's text is fit for operators and holds nothing secret.
 	ListTools(ctx context.Context, server string) ([]Tool, error)

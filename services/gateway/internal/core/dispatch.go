@@ -22,6 +22,7 @@ type Dispatcher struct {
 	incarnation string
 	clock       clock.Clock
 	tools       ToolServers
+	secrets     Secrets
 	servers     *Servers
 	metrics     Metrics
 	limits      Limits
@@ -46,10 +47,12 @@ type entry struct {
 }
 
 // NewDispatcher makes a dispatcher. The incarnation is unlike that of every other gateway process.
-func NewDispatcher(incarnation string, c clock.Clock, tools ToolServers, servers *Servers, metrics Metrics, limits Limits) *Dispatcher {
+func NewDispatcher(
+	incarnation string, c clock.Clock, tools ToolServers, secrets Secrets, servers *Servers, metrics Metrics, limits Limits,
+) *Dispatcher {
 	limits = limits.withDefaults()
 	d := &Dispatcher{
-		incarnation: incarnation, clock: c, tools: tools, servers: servers, metrics: metrics, limits: limits,
+		incarnation: incarnation, clock: c, tools: tools, secrets: secrets, servers: servers, metrics: metrics, limits: limits,
 		entries: map[AttemptID]*entry{}, memory: newMemory(limits.Remembered, c.Now()),
 	}
 	d.base, d.cancel = context.WithCancelCause(context.Background())
@@ -193,22 +196,30 @@ func (d *Dispatcher) send(inv *Invocation, now time.Time) Result {
 	ctx, cancel := context.WithCancelCause(d.base)
 	defer cancel(nil)
 	defer d.clock.AfterFunc(wait, func() { cancel(errDeadline) }).Stop()
-	return d.call(ctx, inv.ID, Call{Server: inv.Server, Tool: inv.Tool, Arguments: arguments, Meta: metaOf(inv)})
+	return d.call(ctx, inv.ID, Call{Server: inv.Server, Tool: inv.Tool, Arguments: arguments, Meta: metaOf(inv)}, inv.Secret)
 }
 
-// call makes one call within a slot and says what it meant.
-func (d *Dispatcher) call(ctx context.Context, id AttemptID, call Call) Result {
+// call makes one call within a slot and says what it meant. What the server says of the secret is hidden: it goes into records and logs.
+func (d *Dispatcher) call(ctx context.Context, id AttemptID, call Call, secret SecretRef) Result {
 	if !d.servers.acquire(ctx, call.Server) {
 		return resultOf(id, d.explain(ctx, &Failure{
 			Cause: CauseTimeout, Detail: "the time of the attempt ended while it waited for a free slot of the server; nothing was sent",
 		}))
 	}
 	defer d.servers.release(call.Server)
+	if secret != (SecretRef{}) {
+		var err error
+		if call.Secret, err = d.secrets.Secret(secret); err != nil {
+			return resultOf(id, d.explain(ctx, &Failure{Cause: CauseSecret, Detail: err.Error() + "; nothing was sent"}))
+		}
+	}
 	reply := d.tools.Call(ctx, call)
 	if reply.Failure != nil {
-		return resultOf(id, d.explain(ctx, reply.Failure))
+		told := *reply.Failure
+		told.Detail = call.Secret.Hide(told.Detail)
+		return resultOf(id, d.explain(ctx, &told))
 	}
-	return answerOf(id, reply.Result, d.limits.MaxOutput)
+	return answerOf(id, call.Secret.hideJSON(reply.Result), d.limits.MaxOutput)
 }
 
 // explain tells the end of the gateway from the end of the attempt's time; adapters see both as the end of the context. It leaves the
@@ -254,7 +265,7 @@ func (d *Dispatcher) CallDirect(ctx context.Context, inv Invocation) Result {
 	defer context.AfterFunc(d.base, func() { cancel(ErrStopping) })()
 	defer d.clock.AfterFunc(d.limits.DefaultDeadline, func() { cancel(errDeadline) }).Stop()
 	began := d.clock.Now()
-	result := d.call(ctx, AttemptID{}, Call{Server: inv.Server, Tool: inv.Tool, Arguments: arguments, Meta: metaOf(&inv)})
+	result := d.call(ctx, AttemptID{}, Call{Server: inv.Server, Tool: inv.Tool, Arguments: arguments, Meta: metaOf(&inv)}, inv.Secret)
 	result.Latency = d.clock.Now().Sub(began)
 	d.metrics.AttemptEnded(inv.Server, inv.Tool, result)
 	return result

@@ -27,6 +27,8 @@ const (
 	CauseTimeout
 	// CauseArguments: the gateway itself refused the call as malformed.
 	CauseArguments
+	// CauseSecret: the secret that the call was to go with cannot be had.
+	CauseSecret
 )
 
 // Failure holds the facts about a call that has no result. What they mean is decided by settle alone.
@@ -76,6 +78,8 @@ func settle(f *Failure) (Status, errorsv1.ErrorType) {
 	switch f.Cause {
 	case CauseArguments:
 		return StatusNotSent, errorsv1.ErrorType_ERROR_TYPE_INVALID
+	case CauseSecret:
+		return StatusNotSent, errorsv1.ErrorType_ERROR_TYPE_UNAUTHORISED
 	case CauseNoConnection:
 		return StatusNotSent, connectType(f.HTTPStatus)
 	case CauseSessionLost:

@@ -49,6 +49,17 @@ func (f *fakeTools) count() int {
 	return len(f.calls)
 }
 
+// fakeSecrets are secrets by name; what they lack is not there.
+type fakeSecrets map[SecretRef]string
+
+func (f fakeSecrets) Secret(ref SecretRef) (Secret, error) {
+	value, ok := f[ref]
+	if !ok {
+		return Secret{}, &SecretProblem{Ref: ref, Problem: "there is none", Mend: "make one"}
+	}
+	return NewSecret(ref, value)
+}
+
 // noMetrics counts nothing.
 type noMetrics struct{}
 
@@ -79,14 +90,15 @@ type bench struct {
 	tools      *fakeTools
 	servers    *Servers
 	dispatcher *Dispatcher
+	secrets    fakeSecrets
 	inbox      inbox
 }
 
 func newBench(t *testing.T, limits Limits) *bench {
 	t.Helper()
-	b := &bench{clock: fakeclock.New(start), tools: newFakeTools(), inbox: make(inbox, 1000)}
+	b := &bench{secrets: fakeSecrets{}, clock: fakeclock.New(start), tools: newFakeTools(), inbox: make(inbox, 1000)}
 	b.servers = NewServers(map[string]int{"desk": 2, "mail": 0}, noMetrics{})
-	b.dispatcher = NewDispatcher("g-1", b.clock, b.tools, b.servers, noMetrics{}, limits)
+	b.dispatcher = NewDispatcher("g-1", b.clock, b.tools, b.secrets, b.servers, noMetrics{}, limits)
 	t.Cleanup(func() { b.dispatcher.Drain(context.Background()) })
 	return b
 }

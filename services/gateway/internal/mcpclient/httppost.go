@@ -151,7 +151,7 @@ func (p *posting) lost(ctx context.Context, err error) *core.Failure {
 
 // status is the failure of a response that is no success.
 func (p *posting) status(resp *http.Response) *core.Failure {
-	words := refusalWords(resp)
+	words := refusalWords(resp, p.wire.secret)
 	f := &core.Failure{
 		Cause: core.CauseHTTPStatus, Written: true, HTTPStatus: resp.StatusCode,
 		RetryAfter: p.wire.retryAfter(resp.Header.Get("Retry-After")),
@@ -176,7 +176,7 @@ func sessionLost(status int, words string) bool {
 }
 
 // refusalWords returns ": " and what the body of a refusal says, cut short; "" when that is nothing readable.
-func refusalWords(resp *http.Response) string {
+func refusalWords(resp *http.Response, secret core.Secret) string {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	var message envelope
 	text := string(body)
@@ -185,7 +185,7 @@ func refusalWords(resp *http.Response) string {
 	} else if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == "text/html" {
 		text = ""
 	}
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+	text = secret.Hide(strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " "))
 	if len(text) > 200 {
 		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}

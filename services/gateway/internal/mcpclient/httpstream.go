@@ -135,7 +135,7 @@ func (w *httpWire) readEvents(body io.Reader, id int64, at *cursor) (envelope, e
 func (w *httpWire) hand(data []byte) {
 	message, err := jsonrpc.DecodeMessage(data)
 	if err != nil {
-		w.logger.Warn("a tool server sent a message that is not JSON-RPC", "error", err)
+		w.logger.Warn("a tool server sent a message that is not JSON-RPC", "error", w.secret.Hide(err.Error()))
 		return
 	}
 	w.deliver(message)

@@ -34,6 +34,7 @@ func (*dialer) dial(ctx context.Context, network, address string) (net.Conn, err
 // httpWire is a session over streamable HTTP.
 type httpWire struct {
 	url       *url.URL
+	secret    core.Secret // sent with every request, and hidden in what is told of the answers
 	transport *http.Transport
 	clock     clock.Clock
 	logger    *slog.Logger
@@ -56,7 +57,7 @@ type httpWire struct {
 
 var _ wire = (*httpWire)(nil)
 
-func newHTTPWire(server *HTTP, transport *http.Transport, c clock.Clock, logger *slog.Logger) (*httpWire, error) {
+func newHTTPWire(server *HTTP, secret core.Secret, transport *http.Transport, c clock.Clock, logger *slog.Logger) (*httpWire, error) {
 	address, err := url.Parse(server.URL)
 	if err != nil {
 		return nil, errors.New("its url is not a URL")
@@ -65,10 +66,13 @@ func newHTTPWire(server *HTTP, transport *http.Transport, c clock.Clock, logger 
 	for name, value := range server.Headers {
 		declared.Set(name, value)
 	}
+	if !secret.IsZero() {
+		declared.Set("Authorization", "Bearer "+secret.Reveal())
+	}
 	declared.Set("Content-Type", "application/json")
 	declared.Set("Accept", "application/json, text/event-stream")
 	w := &httpWire{
-		url: address, transport: transport, clock: c, logger: logger, declared: declared,
+		url: address, secret: secret, transport: transport, clock: c, logger: logger, declared: declared,
 		incoming: make(chan jsonrpc.Message, 16), over: make(chan struct{}),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -199,7 +203,7 @@ func (w *httpWire) Write(ctx context.Context, message jsonrpc.Message) error {
 		w.background(w.listen)
 	}
 	if failure != nil {
-		w.logger.Warn("a message to a tool server was not taken", "method", method, "error", failure.Detail)
+		w.logger.Warn("a message to a tool server was not taken", "method", method, "error", w.secret.Hide(failure.Detail))
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ type link struct {
 	logger    *slog.Logger
 	ids       *ids
 	transport *http.Transport // nil for a process
+	// discreet is set for calls with a secret: the server's readiness is not told by it, and a server that refuses it is not tried again
+	// before the next call, because trying a wrong secret over and over locks accounts.
+	discreet bool
 
 	ctx    context.Context // of all attempts to connect
 	cancel context.CancelFunc
@@ -35,8 +38,9 @@ type link struct {
 	closed   bool
 	current  *session
 	opening  *opening
-	failures int       // in a row
-	retryAt  time.Time // until when the server is left alone; zero when it is not
+	secret   core.Secret // that new sessions begin with
+	failures int         // in a row
+	retryAt  time.Time   // until when the server is left alone; zero when it is not
 	reason   *core.Failure
 	timer    clock.Timer
 }
@@ -44,6 +48,7 @@ type link struct {
 // opening is an attempt to begin a session that several calls may wait for.
 type opening struct {
 	done    chan struct{}
+	secret  core.Secret
 	failure *core.Failure // nil when it went well
 }
 
@@ -59,10 +64,25 @@ func newLink(server Server, ids *ids, deps Deps) *link {
 	return l
 }
 
-// acquire returns a session for one request; whoever gets one gives it back with release.
-func (l *link) acquire(ctx context.Context) (*session, *core.Failure) {
+// newSecretLink makes a link beside another one of the same server, for calls with a secret; they share the connections.
+func newSecretLink(plain *link, ids *ids, deps Deps) *link {
+	deps.Events = Events{Ready: func(string, bool) {}, ToolsChanged: func(string) {}}
+	l := &link{server: plain.server, deps: deps, ids: ids, logger: plain.logger, transport: plain.transport, discreet: true}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// acquire returns a session for one request; whoever gets one gives it back with release. A session that began with a secret's former
+// value is not used any more.
+func (l *link) acquire(ctx context.Context, secret core.Secret) (*session, *core.Failure) {
 	for {
 		l.mu.Lock()
+		if l.secret != secret {
+			l.secret, l.failures, l.retryAt = secret, 0, time.Time{}
+		}
+		if s := l.current; s != nil && s.secret != secret {
+			l.drop(s)
+		}
 		if s := l.current; s != nil && over(s) {
 			l.lost(s)
 		}
@@ -81,7 +101,7 @@ func (l *link) acquire(ctx context.Context) (*session, *core.Failure) {
 		case <-ctx.Done():
 			return nil, &core.Failure{Cause: core.CauseTimeout, Detail: "the time ended before the server was connected; nothing was sent"}
 		}
-		if opening.failure != nil {
+		if opening.failure != nil && opening.secret == secret {
 			return nil, opening.failure
 		}
 	}
@@ -100,7 +120,7 @@ func (l *link) begin() (*opening, *core.Failure) {
 		f.RetryAfter = max(f.RetryAfter, wait)
 		return nil, &f
 	}
-	l.opening = &opening{done: make(chan struct{})}
+	l.opening = &opening{done: make(chan struct{}), secret: l.secret}
 	l.tasks.Add(1)
 	go l.open(l.opening)
 	return l.opening, nil
@@ -112,7 +132,10 @@ func (l *link) open(o *opening) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
 	defer l.deps.Clock.AfterFunc(l.server.ConnectTimeout, cancel).Stop()
-	s, failure := l.connect(ctx)
+	s, failure := l.connect(ctx, o.secret)
+	if failure != nil {
+		failure.Detail = fmt.Sprintf("tool server %q: %s", l.server.Name, o.secret.Hide(failure.Detail))
+	}
 	l.mu.Lock()
 	l.opening = nil
 	if failure == nil && l.closed {
@@ -125,8 +148,7 @@ func (l *link) open(o *opening) {
 		l.deps.Events.Ready(l.server.Name, true)
 		l.tasks.Add(1)
 		go l.watch(s)
-	} else {
-		failure.Detail = fmt.Sprintf("tool server %q: %s", l.server.Name, failure.Detail)
+	} else if o.secret == l.secret {
 		l.fail(failure)
 	}
 	o.failure = failure
@@ -140,14 +162,14 @@ func (l *link) open(o *opening) {
 }
 
 // connect begins a session: in the version that is asked for, else with a session, and in the newest version where that is refused.
-func (l *link) connect(ctx context.Context) (*session, *core.Failure) {
+func (l *link) connect(ctx context.Context, secret core.Secret) (*session, *core.Failure) {
 	version := l.server.ProtocolVersion
 	if version == "" {
 		version = sessionVersion
 	}
-	s, failure := l.openAs(ctx, version)
+	s, failure := l.openAs(ctx, version, secret)
 	if failure != nil && l.server.ProtocolVersion == "" && wantsNewer(failure) {
-		return l.openAs(ctx, statelessVersion)
+		return l.openAs(ctx, statelessVersion, secret)
 	}
 	return s, failure
 }
@@ -157,16 +179,20 @@ func wantsNewer(f *core.Failure) bool {
 	return f.Code != 0 || f.HTTPStatus == http.StatusBadRequest || f.HTTPStatus == http.StatusNotFound
 }
 
-func (l *link) openAs(ctx context.Context, version string) (*session, *core.Failure) {
-	w, failure := l.dial()
+func (l *link) openAs(ctx context.Context, version string, secret core.Secret) (*session, *core.Failure) {
+	w, failure := l.dial(secret)
 	if failure != nil {
 		return nil, failure
 	}
 	changed := func() { l.deps.Events.ToolsChanged(l.server.Name) }
-	return open(ctx, w, version, l.ids, changed, l.deps)
+	s, failure := open(ctx, w, version, l.ids, changed, l.deps)
+	if failure == nil {
+		s.secret = secret
+	}
+	return s, failure
 }
 
-func (l *link) dial() (wire, *core.Failure) {
+func (l *link) dial(secret core.Secret) (wire, *core.Failure) {
 	if l.server.Stdio != nil {
 		p, err := startProcess(l.server.Stdio, l.logger)
 		if err != nil {
@@ -174,7 +200,7 @@ func (l *link) dial() (wire, *core.Failure) {
 		}
 		return newStdioWire(p, l.logger), nil
 	}
-	w, err := newHTTPWire(l.server.HTTP, l.transport, l.deps.Clock, l.logger)
+	w, err := newHTTPWire(l.server.HTTP, secret, l.transport, l.deps.Clock, l.logger)
 	if err != nil {
 		return nil, &core.Failure{Cause: core.CauseNoConnection, Detail: err.Error()}
 	}
@@ -187,7 +213,7 @@ func (l *link) fail(f *core.Failure) {
 	wait := min(firstBackoff<<min(l.failures, 10), longestBackoff)
 	l.failures++
 	l.reason, l.retryAt = f, l.deps.Clock.Now().Add(wait)
-	if l.closed {
+	if l.closed || l.discreet {
 		return
 	}
 	l.timer = l.deps.Clock.AfterFunc(wait, l.again)
@@ -298,7 +324,7 @@ func (l *link) close() {
 	l.mu.Unlock()
 	l.cancel()
 	l.tasks.Wait()
-	if l.transport != nil {
+	if l.transport != nil && !l.discreet {
 		l.transport.CloseIdleConnections()
 	}
 }

@@ -24,6 +24,7 @@ type session struct {
 	// common is what every request's _meta begins with, as raw members with a comma at the end; empty before version 2026-07-28.
 	common []byte
 	legacy bool
+	secret core.Secret // that it began with
 	proved atomic.Bool // whether the server has answered a request
 
 	// Kept by the link, under its mutex.

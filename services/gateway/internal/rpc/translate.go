@@ -27,6 +27,7 @@ func invocationFromProto(invocation *gatewayv1.Invocation) core.Invocation {
 		IdempotencyArgument: invocation.GetIdempotencyArgument(), Deadline: timeFromProto(invocation.GetDeadline()),
 		StepPath: invocation.GetStepPath(), FencingTokens: invocation.GetFencingTokens(), Traceparent: invocation.GetTraceparent(),
 		Incarnation: invocation.GetIncarnation(),
+		Secret:      core.SecretRef{Provider: invocation.GetSecret().GetProvider(), Path: invocation.GetSecret().GetPath()},
 	}
 }
 

@@ -23,6 +23,7 @@ type flight struct {
 // readCall is an agent's READ under way.
 type readCall struct {
 	command engine.InvokeRead
+	digest  string // of the run's definition
 	token   []byte
 	tries   int
 }
@@ -144,7 +145,7 @@ func (s *Scheduler) invoke(key RunKey, run *workflowv1.Run, c engine.Invoke, eve
 		breaker: s.breaker(run, op.GetServer(), c.Breaker), tool: op.GetTool(), incarnation: op.GetIncarnation(),
 		intended: op.GetIntentTime().AsTime(), permit: s.slots.permit(waiter{key, c.StepPath}),
 	})
-	s.send(Invocation{
+	s.sendWithSecret(run.GetDefinitionDigest(), Invocation{
 		Attempt: at, Server: op.GetServer(), Tool: op.GetTool(), Arguments: engine.Arguments(events[op.GetArgumentsSequence()]),
 		IdempotencyKey: op.GetIdempotencyKey(), IdempotencyArgument: op.GetIdempotencyArgument(), Deadline: op.GetDeadline().AsTime(),
 		StepPath: c.StepPath, FencingTokens: c.FencingTokens, Incarnation: op.GetIncarnation(),
@@ -180,7 +181,7 @@ func (s *Scheduler) invokeRead(key RunKey, run *workflowv1.Run, c engine.InvokeR
 			token = a.GetTask().GetTokenDigest()
 		}
 	}
-	s.sendRead(key, &readCall{command: c, token: token})
+	s.sendRead(key, &readCall{command: c, digest: run.GetDefinitionDigest(), token: token})
 }
 
 func (s *Scheduler) sendRead(key RunKey, r *readCall) {
@@ -194,7 +195,7 @@ func (s *Scheduler) sendRead(key RunKey, r *readCall) {
 	if !fresh {
 		s.slots.free(op.GetServer()) // it joins the same READ of an earlier claim, which has a slot
 	}
-	s.send(Invocation{
+	s.sendWithSecret(r.digest, Invocation{
 		Attempt: at, Server: op.GetServer(), Tool: op.GetTool(), Arguments: r.command.Arguments, IdempotencyKey: op.GetIdempotencyKey(),
 		Deadline: op.GetDeadline().AsTime(), StepPath: r.command.StepPath, Incarnation: op.GetIncarnation(),
 	})
@@ -369,6 +370,6 @@ func (s *Scheduler) landRead(fl *flight, r AttemptResult) {
 		now := s.opts.Clock.Now()
 		next.Operation = nextRead(op, s.slots.connected(), now)
 		s.slots.count(op.GetServer())
-		s.sendRead(r.Attempt.Run, &readCall{command: next, token: rc.token, tries: rc.tries})
+		s.sendRead(r.Attempt.Run, &readCall{command: next, digest: rc.digest, token: rc.token, tries: rc.tries})
 	})
 }

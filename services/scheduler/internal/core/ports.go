@@ -110,6 +110,8 @@ type Invocation struct {
 	StepPath            string
 	FencingTokens       map[string]string
 	Incarnation         string
+	// Secret that the call goes with, by name; nil: none.
+	Secret *workflowv1.SecretRef
 }
 
 // SendStatus is what is known of an attempt.

@@ -35,7 +35,7 @@ func TestARepeatedReadIsSentAnew(t *testing.T) {
 		return inv
 	}
 	for range 2 { // the agent calls, is refused, and calls again
-		r.sched.invokeRead(key, &workflowv1.Run{}, call)
+		r.sched.invokeRead(key, &workflowv1.Run{DefinitionDigest: r.def.Digest}, call)
 		for try := range maxReadTries {
 			inv := next()
 			r.sched.Results([]AttemptResult{{Attempt: inv.Attempt, Status: SendNotSent, Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: "refused"}})
@@ -44,7 +44,7 @@ func TestARepeatedReadIsSentAnew(t *testing.T) {
 			}
 		}
 	}
-	r.sched.invokeRead(key, &workflowv1.Run{}, call)
+	r.sched.invokeRead(key, &workflowv1.Run{DefinitionDigest: r.def.Digest}, call)
 	r.sched.Results([]AttemptResult{{Attempt: next().Attempt, Status: SendNotSent, Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE}})
 	r.clock.Advance(time.Minute)
 	next()

@@ -50,8 +50,14 @@ var catalogue = workflow.NewCatalog([]*workflowv1.ToolDeclaration{
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOf(t, definition)
+}
+
+// newRigOf is a rig whose workflow "two" is this one.
+func newRigOf(t *testing.T, text string) *rig {
+	t.Helper()
 	ctrl := gomock.NewController(t)
-	def, findings := workflow.Check("two.yaml", []byte(definition), catalogue, nil)
+	def, findings := workflow.Check("two.yaml", []byte(text), catalogue, nil)
 	if def == nil {
 		t.Fatal(findings)
 	}

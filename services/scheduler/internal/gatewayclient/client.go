@@ -45,7 +45,7 @@ func (c *Client) Send(inv core.Invocation) bool {
 	m := &gatewayv1.Invocation{
 		Attempt: attemptRef(inv.Attempt), Server: inv.Server, Tool: inv.Tool, Arguments: inv.Arguments, IdempotencyKey: inv.IdempotencyKey,
 		IdempotencyArgument: inv.IdempotencyArgument, Deadline: timestamppb.New(inv.Deadline), StepPath: inv.StepPath,
-		FencingTokens: inv.FencingTokens, Incarnation: inv.Incarnation,
+		FencingTokens: inv.FencingTokens, Incarnation: inv.Incarnation, Secret: inv.Secret,
 	}
 	return c.enqueue(func(q *gatewayv1.DispatchRequest) { q.Invocations = append(q.Invocations, m) })
 }

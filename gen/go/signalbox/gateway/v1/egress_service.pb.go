@@ -8,8 +8,8 @@ package gatewayv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	v1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
-	v11 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	v11 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	v1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -413,7 +413,11 @@ type Invocation struct {
 	// W3C trace context; sent as _meta "traceparent". Empty: none.
 	Traceparent string `protobuf:"bytes,10,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	// Incarnation that the intent names; another gateway answers NOT_SENT.
-	Incarnation   string `protobuf:"bytes,11,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation string `protobuf:"bytes,11,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Secret that the call goes with, as `Authorization: Bearer`. Only its name: the gateway looks the value up when it sends, and it is in no
+	// answer, log or record. NOT_SENT with unauthorised when there is none, with invalid for a server over stdio. Unset: none but what the
+	// gateway's configuration has for the server.
+	Secret        *v1.SecretRef `protobuf:"bytes,12,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,6 +529,13 @@ func (x *Invocation) GetIncarnation() string {
 	return ""
 }
 
+func (x *Invocation) GetSecret() *v1.SecretRef {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // AttachAttempt asks for the result of an attempt that may have been sent.
 type AttachAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -594,7 +605,7 @@ type AttemptResult struct {
 	// Whether the tool itself answered with an error.
 	IsError bool `protobuf:"varint,4,opt,name=is_error,json=isError,proto3" json:"is_error,omitempty"`
 	// Type of the failure, unless the tool answered.
-	ErrorType v1.ErrorType `protobuf:"varint,5,opt,name=error_type,json=errorType,proto3,enum=signalbox.errors.v1.ErrorType" json:"error_type,omitempty"`
+	ErrorType v11.ErrorType `protobuf:"varint,5,opt,name=error_type,json=errorType,proto3,enum=signalbox.errors.v1.ErrorType" json:"error_type,omitempty"`
 	// What went wrong, in words, without anything secret.
 	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	// How long the server asks to wait before the next attempt. Unset: it does not.
@@ -665,11 +676,11 @@ func (x *AttemptResult) GetIsError() bool {
 	return false
 }
 
-func (x *AttemptResult) GetErrorType() v1.ErrorType {
+func (x *AttemptResult) GetErrorType() v11.ErrorType {
 	if x != nil {
 		return x.ErrorType
 	}
-	return v1.ErrorType(0)
+	return v11.ErrorType(0)
 }
 
 func (x *AttemptResult) GetMessage() string {
@@ -768,7 +779,7 @@ func (x *ListToolsRequest) GetPageToken() string {
 type ListToolsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tools, by server and name.
-	Tools []*v11.ToolDeclaration `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	Tools []*v1.ToolDeclaration `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
 	// Token of the next page. Empty: this is the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Servers whose tools could not be read, with the reason in words.
@@ -807,7 +818,7 @@ func (*ListToolsResponse) Descriptor() ([]byte, []int) {
 	return file_signalbox_gateway_v1_egress_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *ListToolsResponse) GetTools() []*v11.ToolDeclaration {
+func (x *ListToolsResponse) GetTools() []*v1.ToolDeclaration {
 	if x != nil {
 		return x.Tools
 	}
@@ -960,7 +971,7 @@ var File_signalbox_gateway_v1_egress_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\n" +
-	")signalbox/gateway/v1/egress_service.proto\x12\x14signalbox.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$signalbox/errors/v1/error_type.proto\x1a signalbox/workflow/v1/tool.proto\"\x96\x01\n" +
+	")signalbox/gateway/v1/egress_service.proto\x12\x14signalbox.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$signalbox/errors/v1/error_type.proto\x1a&signalbox/workflow/v1/definition.proto\x1a signalbox/workflow/v1/tool.proto\"\x96\x01\n" +
 	"\x0fDispatchRequest\x12B\n" +
 	"\vinvocations\x18\x01 \x03(\v2 .signalbox.gateway.v1.InvocationR\vinvocations\x12?\n" +
 	"\battaches\x18\x02 \x03(\v2#.signalbox.gateway.v1.AttachAttemptR\battaches\"\xca\x01\n" +
@@ -979,7 +990,7 @@ const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12!\n" +
 	"\foperation_id\x18\x03 \x01(\tR\voperationId\x12\x18\n" +
-	"\aattempt\x18\x04 \x01(\rR\aattempt\"\xa5\x04\n" +
+	"\aattempt\x18\x04 \x01(\rR\aattempt\"\xdf\x04\n" +
 	"\n" +
 	"Invocation\x12:\n" +
 	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\x12\x16\n" +
@@ -993,7 +1004,8 @@ const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\x0efencing_tokens\x18\t \x03(\v23.signalbox.gateway.v1.Invocation.FencingTokensEntryR\rfencingTokens\x12 \n" +
 	"\vtraceparent\x18\n" +
 	" \x01(\tR\vtraceparent\x12 \n" +
-	"\vincarnation\x18\v \x01(\tR\vincarnation\x1a@\n" +
+	"\vincarnation\x18\v \x01(\tR\vincarnation\x128\n" +
+	"\x06secret\x18\f \x01(\v2 .signalbox.workflow.v1.SecretRefR\x06secret\x1a@\n" +
 	"\x12FencingTokensEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x01\n" +
@@ -1081,9 +1093,10 @@ var file_signalbox_gateway_v1_egress_service_proto_goTypes = []any{
 	nil,                           // 13: signalbox.gateway.v1.Invocation.FencingTokensEntry
 	nil,                           // 14: signalbox.gateway.v1.ListToolsResponse.UnavailableEntry
 	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(v1.ErrorType)(0),             // 16: signalbox.errors.v1.ErrorType
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*v11.ToolDeclaration)(nil),   // 18: signalbox.workflow.v1.ToolDeclaration
+	(*v1.SecretRef)(nil),          // 16: signalbox.workflow.v1.SecretRef
+	(v11.ErrorType)(0),            // 17: signalbox.errors.v1.ErrorType
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*v1.ToolDeclaration)(nil),    // 19: signalbox.workflow.v1.ToolDeclaration
 }
 var file_signalbox_gateway_v1_egress_service_proto_depIdxs = []int32{
 	6,  // 0: signalbox.gateway.v1.DispatchRequest.invocations:type_name -> signalbox.gateway.v1.Invocation
@@ -1094,26 +1107,27 @@ var file_signalbox_gateway_v1_egress_service_proto_depIdxs = []int32{
 	5,  // 5: signalbox.gateway.v1.Invocation.attempt:type_name -> signalbox.gateway.v1.AttemptRef
 	15, // 6: signalbox.gateway.v1.Invocation.deadline:type_name -> google.protobuf.Timestamp
 	13, // 7: signalbox.gateway.v1.Invocation.fencing_tokens:type_name -> signalbox.gateway.v1.Invocation.FencingTokensEntry
-	5,  // 8: signalbox.gateway.v1.AttachAttempt.attempt:type_name -> signalbox.gateway.v1.AttemptRef
-	15, // 9: signalbox.gateway.v1.AttachAttempt.intent_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: signalbox.gateway.v1.AttemptResult.attempt:type_name -> signalbox.gateway.v1.AttemptRef
-	0,  // 11: signalbox.gateway.v1.AttemptResult.status:type_name -> signalbox.gateway.v1.SendStatus
-	16, // 12: signalbox.gateway.v1.AttemptResult.error_type:type_name -> signalbox.errors.v1.ErrorType
-	17, // 13: signalbox.gateway.v1.AttemptResult.retry_after:type_name -> google.protobuf.Duration
-	17, // 14: signalbox.gateway.v1.AttemptResult.latency:type_name -> google.protobuf.Duration
-	18, // 15: signalbox.gateway.v1.ListToolsResponse.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
-	14, // 16: signalbox.gateway.v1.ListToolsResponse.unavailable:type_name -> signalbox.gateway.v1.ListToolsResponse.UnavailableEntry
-	1,  // 17: signalbox.gateway.v1.EgressService.Dispatch:input_type -> signalbox.gateway.v1.DispatchRequest
-	9,  // 18: signalbox.gateway.v1.ToolService.ListTools:input_type -> signalbox.gateway.v1.ListToolsRequest
-	11, // 19: signalbox.gateway.v1.ToolService.CallTool:input_type -> signalbox.gateway.v1.CallToolRequest
-	2,  // 20: signalbox.gateway.v1.EgressService.Dispatch:output_type -> signalbox.gateway.v1.DispatchResponse
-	10, // 21: signalbox.gateway.v1.ToolService.ListTools:output_type -> signalbox.gateway.v1.ListToolsResponse
-	12, // 22: signalbox.gateway.v1.ToolService.CallTool:output_type -> signalbox.gateway.v1.CallToolResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	16, // 8: signalbox.gateway.v1.Invocation.secret:type_name -> signalbox.workflow.v1.SecretRef
+	5,  // 9: signalbox.gateway.v1.AttachAttempt.attempt:type_name -> signalbox.gateway.v1.AttemptRef
+	15, // 10: signalbox.gateway.v1.AttachAttempt.intent_time:type_name -> google.protobuf.Timestamp
+	5,  // 11: signalbox.gateway.v1.AttemptResult.attempt:type_name -> signalbox.gateway.v1.AttemptRef
+	0,  // 12: signalbox.gateway.v1.AttemptResult.status:type_name -> signalbox.gateway.v1.SendStatus
+	17, // 13: signalbox.gateway.v1.AttemptResult.error_type:type_name -> signalbox.errors.v1.ErrorType
+	18, // 14: signalbox.gateway.v1.AttemptResult.retry_after:type_name -> google.protobuf.Duration
+	18, // 15: signalbox.gateway.v1.AttemptResult.latency:type_name -> google.protobuf.Duration
+	19, // 16: signalbox.gateway.v1.ListToolsResponse.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	14, // 17: signalbox.gateway.v1.ListToolsResponse.unavailable:type_name -> signalbox.gateway.v1.ListToolsResponse.UnavailableEntry
+	1,  // 18: signalbox.gateway.v1.EgressService.Dispatch:input_type -> signalbox.gateway.v1.DispatchRequest
+	9,  // 19: signalbox.gateway.v1.ToolService.ListTools:input_type -> signalbox.gateway.v1.ListToolsRequest
+	11, // 20: signalbox.gateway.v1.ToolService.CallTool:input_type -> signalbox.gateway.v1.CallToolRequest
+	2,  // 21: signalbox.gateway.v1.EgressService.Dispatch:output_type -> signalbox.gateway.v1.DispatchResponse
+	10, // 22: signalbox.gateway.v1.ToolService.ListTools:output_type -> signalbox.gateway.v1.ListToolsResponse
+	12, // 23: signalbox.gateway.v1.ToolService.CallTool:output_type -> signalbox.gateway.v1.CallToolResponse
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_gateway_v1_egress_service_proto_init() }

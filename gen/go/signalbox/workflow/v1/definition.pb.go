@@ -4037,9 +4037,10 @@ func (x *BreakerDef) GetCounted() []string {
 // SecretRef names a secret. Secrets are used by `resources.servers` only, for the connections to tool servers, and are never visible in CEL.
 type SecretRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it is kept: env, file …. Required.
+	// Where it is kept: `env`, a variable of the gateway whose name begins with its `secrets.env_prefix`; or `file`, a file below its
+	// `secrets.folder`. Required.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Its name there. Required.
+	// Its name there: the variable, or the path within the folder. Required.
 	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4094,7 +4095,8 @@ type McpServer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the tool server in the catalogue (`signalbox.yaml`). Unset: the same name.
 	EndpointRef string `protobuf:"bytes,1,opt,name=endpoint_ref,json=endpointRef,proto3" json:"endpoint_ref,omitempty"`
-	// Secret of `resources.secrets` used to reach it. Empty: none.
+	// Secret of `resources.secrets` used to reach it over HTTP, as `Authorization: Bearer`. It goes with every call that a run of this definition
+	// makes to that tool server, under whatever name. Empty: none but what the gateway's configuration has for the server.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
