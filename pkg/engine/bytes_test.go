@@ -77,3 +77,27 @@ states:
 	}
 	w.check()
 }
+
+// The same for the items of a map: the head grows with how many run at a time, not with how many there are.
+func TestBytesPerItemDoNotGrow(t *testing.T) {
+	w := newWorld(t, compile(t, items("max_concurrency: 3")))
+	w.lazy = true
+	w.give(engine.Start{Namespace: "default", RunID: "r1", Input: json.RawMessage(list(2000))})
+	var early int
+	for i := 1; i < 2000; i++ {
+		w.now = w.now.Add(time.Second)
+		op := w.flying()[0]
+		w.give(engine.Answered{OperationID: op.GetId(), Attempt: 1, Output: json.RawMessage(`{"n":1}`)})
+		if i == 20 {
+			early = w.lastCommit
+		}
+		if i == 1980 && w.lastCommit*10 > early*11 {
+			t.Errorf("%d bytes at the 20th item, %d at the 1,980th", early, w.lastCommit)
+		}
+	}
+	for op := w.flying(); len(op) > 0; op = w.flying() {
+		w.give(engine.Answered{OperationID: op[0].GetId(), Attempt: 1, Output: json.RawMessage(`{"n":1}`)})
+	}
+	w.ends(succeeded)
+	w.check()
+}
