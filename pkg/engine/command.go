@@ -107,6 +107,10 @@ func Resume(run *workflowv1.Run) []Command {
 			cs = append(cs, OfferTask{Task: a.GetTask(), StepPath: a.GetPath(), Claimed: claimed})
 		}
 	}
+	for _, sub := range subscribed(run) {
+		cs = append(cs, sub)
+	}
+	proceed = proceed || slices.ContainsFunc(run.GetPendingSignals(), func(p *workflowv1.PendingSignal) bool { return awaited(run, p) })
 	if proceed {
 		cs = append(cs, Proceed{})
 	}

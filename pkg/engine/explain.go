@@ -85,6 +85,9 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
 		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_EVENT:
+		w.What, w.Owner = eventWords(a.GetEventWait())
+		w.Until = stamp(a.GetDeadline())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
 		w.What, w.Owner = "a moment", "the clock"
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BRANCHING:

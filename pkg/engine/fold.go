@@ -81,6 +81,8 @@ func (f *Fold) applyStepFact(ev *workflowv1.HistoryEvent) bool {
 		f.callReplayed(fact.CallReplayed, seq)
 	case *workflowv1.HistoryEvent_UndoSettled:
 		f.undoSettled(fact.UndoSettled, seq)
+	case *workflowv1.HistoryEvent_EventConsumed:
+		f.eventConsumed(fact.EventConsumed, seq)
 	default:
 		return false
 	}
@@ -108,7 +110,7 @@ func (f *Fold) applyRunFact(ev *workflowv1.HistoryEvent) bool {
 		id := fact.LockReleaseConfirmed.GetAcquisitionId()
 		f.Run.Locks = slices.DeleteFunc(f.Run.Locks, func(h *workflowv1.LockHold) bool { return h.GetAcquisitionId() == id })
 	case *workflowv1.HistoryEvent_SignalReceived:
-		f.signalReceived(fact.SignalReceived)
+		f.signalReceived(fact.SignalReceived, seq)
 	case *workflowv1.HistoryEvent_CancelRequested:
 		c := fact.CancelRequested
 		f.Run.Cancel = &workflowv1.CancelRequest{Reason: c.GetReason(), RequestedBy: c.GetRequestedBy(), Time: now}
@@ -151,19 +153,6 @@ func (f *Fold) stateEntered(e *workflowv1.StateEntered) {
 	}
 	r.Visits[e.GetState()] = e.GetVisit()
 }
-
-func (f *Fold) signalReceived(s *workflowv1.SignalReceived) {
-	if s.GetRequestId() == "" {
-		return
-	}
-	f.Run.RecentSignals = append(f.Run.RecentSignals, s.GetRequestId())
-	if n := len(f.Run.RecentSignals); n > maxRecentSignals {
-		f.Run.RecentSignals = slices.Delete(f.Run.RecentSignals, 0, n-maxRecentSignals)
-	}
-}
-
-// maxRecentSignals bounds what the head remembers of signals; a repetition older than that is a new signal.
-const maxRecentSignals = 64
 
 func (f *Fold) lockGranted(g *workflowv1.LockGranted) {
 	for _, h := range f.Run.GetLocks() {
@@ -229,6 +218,7 @@ func (f *Fold) runEnded(e *workflowv1.RunEnded, seq uint64, now *timestamppb.Tim
 	r := f.Run
 	r.Status, r.Outcome, r.EndTime, r.EndSequence = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now, seq
 	r.Active, r.Frames, r.StateDeadline, r.Compensation, r.Evidence, r.Leaving = nil, nil, nil, nil, nil, nil
+	r.PendingSignals, r.ConsumedEvents, r.EventFloor = nil, nil, 0
 	if e.GetProblem() != nil {
 		r.Problem = e.GetProblem()
 	}

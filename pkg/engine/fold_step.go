@@ -99,6 +99,7 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 		a.Deadline = nil // the step's time does not run while a person has it
 	}
 	a.Status, a.Since, a.WakeTime = e.GetStatus(), now, e.GetWakeTime()
+	a.EventWait = clone(e.GetEventWait())
 }
 
 func (f *Fold) stepFailed(e *workflowv1.StepFailed) {

@@ -106,6 +106,10 @@ func (w *world) track(ev engine.InputEvent) {
 			w.pending["task "+c.Task.GetId()] = true
 		case engine.WithdrawTask:
 			delete(w.pending, "task "+c.TaskID)
+		case engine.Subscribe:
+			w.pending["wait "+c.StepPath] = true
+		case engine.Unsubscribe:
+			delete(w.pending, "wait "+c.StepPath)
 		}
 	}
 }
@@ -124,6 +128,8 @@ func (w *world) checkPending(run *workflowv1.Run) {
 			got["release "+c.Hold.GetAcquisitionId()] = true
 		case engine.OfferTask:
 			got["task "+c.Task.GetId()] = true
+		case engine.Subscribe:
+			got["wait "+c.StepPath] = true
 		}
 	}
 	if !maps.Equal(got, w.pending) {

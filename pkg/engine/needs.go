@@ -30,6 +30,11 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 		if c := a.GetComposite(); len(c.GetItemsDigest()) > 0 && c.GetStarted() < c.GetTotal() {
 			seqs = append(seqs, pageOf(c, c.GetStarted()))
 		}
+		for _, s := range a.GetEventWait().GetMatched() {
+			if s != 0 {
+				seqs = append(seqs, s)
+			}
+		}
 		if s := a.GetUndoSequence(); s != 0 {
 			seqs = append(seqs, s)
 		}
@@ -48,7 +53,7 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	for _, p := range run.GetPendingDecisions() {
 		seqs = append(seqs, p.GetSequence())
 	}
-	seqs = undoNeeds(seqs, run.GetUndo())
+	seqs = signalNeeds(undoNeeds(seqs, run.GetUndo()), run)
 	slices.Sort(seqs)
 	return slices.Compact(seqs)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -79,7 +80,7 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 // afterEnd tells which inputs an ended run still takes.
 func afterEnd(ev InputEvent) bool {
 	switch ev.(type) {
-	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered:
+	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived:
 		return true
 	}
 	return false
@@ -114,7 +115,7 @@ type machine struct {
 // take hands an input to the part of the interpreter that it concerns, then ends what is over its time and begins what was waited with.
 func (m *machine) take(ev InputEvent) error {
 	var err error
-	held := heldOffers(m.run)
+	held, subscriptions := heldOffers(m.run), subscribed(m.run)
 	switch ev := ev.(type) {
 	case Start:
 		err = m.start(ev)
@@ -131,7 +132,9 @@ func (m *machine) take(ev InputEvent) error {
 	case LockFreed:
 		m.lockFreed(ev)
 	case Signal:
-		m.signal(ev)
+		err = m.signal(ev)
+	case EventArrived:
+		m.eventArrived(ev)
 	case Cancel:
 		m.cancel(ev)
 	case Decide:
@@ -160,6 +163,7 @@ func (m *machine) take(ev InputEvent) error {
 	m.bringOn()
 	m.continueUndo()
 	m.offerHeld(held)
+	m.subscribe(subscriptions)
 	return nil
 }
 
@@ -179,7 +183,12 @@ func (m *machine) emit(ev *workflowv1.HistoryEvent) {
 	m.made[ev.GetSequence()] = ev
 }
 
-func (m *machine) command(c Command) { m.commands = append(m.commands, c) }
+func (m *machine) command(c Command) {
+	if _, ok := c.(Proceed); ok && slices.ContainsFunc(m.commands, func(o Command) bool { _, ok := o.(Proceed); return ok }) {
+		return
+	}
+	m.commands = append(m.commands, c)
+}
 
 func (m *machine) reply(r Reply) { m.replies = append(m.replies, r) }
 

@@ -42,6 +42,8 @@ func (m *machine) beginWork(s *instance, work *workflow.Step) bool {
 		return m.setValues(s, work.Set)
 	case work.Emit != nil:
 		return m.emitEvent(s, work.Emit)
+	case work.WaitEvent != nil:
+		return m.beginWaitEvent(s, work.WaitEvent)
 	case work.Parallel != nil:
 		return m.beginParallel(s, work.Parallel)
 	case work.Map != nil:
@@ -183,6 +185,9 @@ func (m *machine) emitEvent(s *instance, e *workflow.EmitEvent) bool {
 	scope := m.scopeAt(s)
 	gen := m.lastGeneration(s) + 1
 	ev := &workflowv1.EmittedEvent{Id: m.key(s.Path, gen), Type: e.Type, Source: e.Source}
+	if ev.GetSource() == "" {
+		ev.Source = "signalbox/" + m.run.GetNamespace() + "/" + m.run.GetWorkflow()
+	}
 	if e.Subject != nil {
 		v, err := e.Subject.EvalJSON(scope)
 		if err != nil {

@@ -241,12 +241,3 @@ func (m *machine) cancel(c Cancel) {
 		Reason: c.Reason, RequestedBy: c.RequestedBy,
 	}}})
 }
-
-func (m *machine) signal(s Signal) {
-	if s.RequestID != "" && slices.Contains(m.run.GetRecentSignals(), s.RequestID) {
-		return
-	}
-	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_SignalReceived{SignalReceived: &workflowv1.SignalReceived{
-		Name: s.Name, Value: inline(s.Value), RequestId: s.RequestID, SentBy: s.SentBy,
-	}}})
-}

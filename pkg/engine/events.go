@@ -1,0 +1,483 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
+)
+
+// Subscribe asks for the events that a step waits for. Whoever carries it out reads the log from the event of the run that began the wait, or
+// from the run's start when Wait says so, and gives each event that Matches one of the filters as EventArrived.
+type Subscribe struct {
+	// StepPath is the step that waits.
+	StepPath string
+	// Wait as it stands in the head. Filters for signals are in it too, and need nothing: signals come to the run itself.
+	Wait *workflowv1.EventWait
+}
+
+// Unsubscribe ends a Subscribe.
+type Unsubscribe struct {
+	// StepPath is the step that waited.
+	StepPath string
+}
+
+func (Subscribe) command()   {}
+func (Unsubscribe) command() {}
+
+// EventArrived is an event of the namespace's log that a step may wait for. One that nobody waits for any more changes nothing.
+type EventArrived struct {
+	// StepPath is the step that subscribed.
+	StepPath string
+	// Position in the namespace's log, from 1.
+	Position uint64
+	// Event with its data in full.
+	Event *workflowv1.EmittedEvent
+	// PublishTime is when it was published.
+	PublishTime time.Time
+}
+
+func (EventArrived) inputEvent() {}
+
+const (
+	// maxPendingSignals bounds the signals that no step has taken yet.
+	maxPendingSignals = 256
+	// signalsAtHand is how many pending signals any input has at hand, so that a wait that begins can take one at once.
+	signalsAtHand = 8
+	// signalSource is the source that signals have as events.
+	signalSource = "signalbox/signal"
+)
+
+// beginWaitEvent makes a subscription durable. Pending signals are taken in bringOn.
+func (m *machine) beginWaitEvent(s *instance, w *workflow.WaitEvent) bool {
+	wait := &workflowv1.EventWait{All: w.All, FromRunStart: w.FromRunStart, Sequence: m.run.GetSequence() + 1}
+	if w.All {
+		wait.Matched = make([]uint64, len(w.Filters))
+	}
+	scope := m.scopeAt(s)
+	for i, f := range w.Filters {
+		sub := &workflowv1.EventSubscription{Type: f.Type, Source: f.Source}
+		for _, c := range f.Correlate {
+			v, err := c.Expr.EvalJSON(scope)
+			if err != nil {
+				return m.failStep(s, m.invalid(s, fmt.Sprintf("wait_event.%d.correlate.%s", i, c.Name), err), failure{})
+			}
+			if sub.Correlate == nil {
+				sub.Correlate = map[string][]byte{}
+			}
+			sub.Correlate[c.Name] = v
+		}
+		wait.Filters = append(wait.Filters, sub)
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_EVENT, EventWait: wait, StepDeadline: m.stepDeadline(s),
+	}}})
+	return false
+}
+
+// eventArrived gives an event to the step that waits for it.
+func (m *machine) eventArrived(ev EventArrived) {
+	a := activeByPath(m.run, ev.StepPath)
+	s, ok := m.stepOf(a)
+	if !ok || a.GetEventWait() == nil || ev.Position == 0 || ev.Event == nil || consumed(m.run, ev.Position) || m.ceasing(a.GetPath()) {
+		return
+	}
+	if i := m.matching(s, a, ev.Event, ev.PublishTime); i >= 0 {
+		m.consume(s, a, &workflowv1.EventConsumed{
+			StepPath: a.GetPath(), Filter: uint32(i), Position: ev.Position, Event: ev.Event, PublishTime: m.at(ev.PublishTime),
+		})
+	}
+}
+
+// consumed reports whether an event of the log has entered the run, or is too old for the run to know.
+func consumed(run *workflowv1.Run, position uint64) bool {
+	return position <= run.GetEventFloor() || slices.Contains(run.GetConsumedEvents(), position)
+}
+
+// settleSignals gives a pending signal to a step that waits for it, and reports whether there was one.
+func (m *machine) settleSignals() bool {
+	if len(m.run.GetPendingSignals()) == 0 {
+		return false
+	}
+	for _, a := range m.run.GetActive() {
+		s, ok := m.stepOf(a)
+		if !ok || a.GetEventWait() == nil || m.ceasing(a.GetPath()) {
+			continue
+		}
+		for _, p := range m.run.GetPendingSignals() {
+			if !awaits(a.GetEventWait(), workflow.SignalPrefix+p.GetName()) {
+				continue
+			}
+			if !m.atHand(p.GetSequence()) {
+				m.command(Proceed{}) // with the next input it is
+				return false
+			}
+			recorded := m.event(p.GetSequence())
+			if i := m.matching(s, a, m.signalEvent(recorded), recorded.GetTime().AsTime()); i >= 0 {
+				e := &workflowv1.EventConsumed{
+					StepPath: a.GetPath(), Filter: uint32(i), Event: m.signalEvent(recorded), PublishTime: recorded.GetTime(), SignalSequence: p.GetSequence(),
+				}
+				e.Event.Data = nil // SignalReceived holds it
+				m.consume(s, a, e)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// awaits reports whether a wait has a filter for a type that is not matched yet.
+func awaits(w *workflowv1.EventWait, kind string) bool {
+	for i, f := range w.GetFilters() {
+		if f.GetType() == kind && !matched(w, i) {
+			return true
+		}
+	}
+	return false
+}
+
+func matched(w *workflowv1.EventWait, i int) bool {
+	return i < len(w.GetMatched()) && w.GetMatched()[i] != 0
+}
+
+// matching is the first filter of a wait that takes an event; -1: none does. A condition that has no value for an event does not take it.
+func (m *machine) matching(s *instance, a *workflowv1.ActiveStep, ev *workflowv1.EmittedEvent, at time.Time) int {
+	work := m.workOf(s, a).WaitEvent
+	if work == nil {
+		return -1
+	}
+	for i, sub := range a.GetEventWait().GetFilters() {
+		if matched(a.GetEventWait(), i) || i >= len(work.Filters) || !Matches(sub, ev) {
+			continue
+		}
+		if when := work.Filters[i].When; when != nil {
+			scope := m.scopeAt(s)
+			scope.Event = cloudEvent(ev, at, -1)
+			if ok, err := when.EvalBool(scope); err != nil || !ok {
+				continue
+			}
+		}
+		return i
+	}
+	return -1
+}
+
+// consume records an event as taken and completes the wait when it was the last one.
+func (m *machine) consume(s *instance, a *workflowv1.ActiveStep, e *workflowv1.EventConsumed) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_EventConsumed{EventConsumed: e}})
+	if m.err != nil {
+		return
+	}
+	wait := activeByPath(m.run, a.GetPath()).GetEventWait()
+	if wait.GetAll() && slices.Contains(wait.GetMatched(), 0) {
+		return
+	}
+	out, err := m.eventOutput(wait, e)
+	if err != nil {
+		m.err = fmt.Errorf("engine: event of %s: %w", s.Path, err)
+		return
+	}
+	m.succeedStep(s, completion{output: out, problem: fallbackProblem(a)})
+}
+
+// eventOutput is the output of a wait: the event, or all of them in the order of the filters.
+func (m *machine) eventOutput(wait *workflowv1.EventWait, last *workflowv1.EventConsumed) (json.RawMessage, error) {
+	if !wait.GetAll() {
+		ev := last.GetEvent()
+		if seq := last.GetSignalSequence(); seq != 0 {
+			ev = m.signalEvent(m.event(seq))
+		}
+		return cloudEvent(ev, last.GetPublishTime().AsTime(), int(last.GetFilter())), m.err
+	}
+	list := make([]json.RawMessage, len(wait.GetMatched()))
+	for i, seq := range wait.GetMatched() {
+		ev := m.event(seq)
+		if m.err != nil {
+			return nil, m.err
+		}
+		if c := ev.GetEventConsumed(); c != nil {
+			list[i] = cloudEvent(c.GetEvent(), c.GetPublishTime().AsTime(), -1)
+		} else {
+			list[i] = cloudEvent(m.signalEvent(ev), ev.GetTime().AsTime(), -1)
+		}
+	}
+	return json.Marshal(list)
+}
+
+// signalEvent is a signal as an event.
+func (m *machine) signalEvent(recorded *workflowv1.HistoryEvent) *workflowv1.EmittedEvent {
+	sig := recorded.GetSignalReceived()
+	id := sig.GetRequestId()
+	if id == "" {
+		id = fmt.Sprintf("%s/%d", m.run.GetId(), recorded.GetSequence())
+	}
+	return &workflowv1.EmittedEvent{Id: id, Type: workflow.SignalPrefix + sig.GetName(), Source: signalSource, Data: sig.GetValue()}
+}
+
+// cloudEvent is an event as expressions and outputs have it, with the place of the filter that took it unless that is negative.
+func cloudEvent(ev *workflowv1.EmittedEvent, at time.Time, filter int) json.RawMessage {
+	out := struct {
+		ID      string          `json:"id"`
+		Type    string          `json:"type"`
+		Source  string          `json:"source"`
+		Subject string          `json:"subject"`
+		Time    string          `json:"time"`
+		Data    json.RawMessage `json:"data"`
+		Filter  *int            `json:"filter,omitempty"`
+	}{
+		ID: ev.GetId(), Type: ev.GetType(), Source: ev.GetSource(), Subject: ev.GetSubject(), Time: at.UTC().Format(time.RFC3339Nano),
+		Data: nullable(ev.GetData().GetInline()),
+	}
+	if !json.Valid(out.Data) {
+		out.Data = json.RawMessage("null")
+	}
+	if filter >= 0 {
+		out.Filter = &filter
+	}
+	v, err := json.Marshal(out) // texts and valid JSON: it cannot fail
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// Matches reports whether an event fits a subscription, as far as that can be told without the run: by type, source and correlation.
+func Matches(sub *workflowv1.EventSubscription, ev *workflowv1.EmittedEvent) bool {
+	if sub.GetType() != ev.GetType() || sub.GetSource() != "" && sub.GetSource() != ev.GetSource() {
+		return false
+	}
+	if len(sub.GetCorrelate()) == 0 {
+		return true
+	}
+	value, ok := decoded(cloudEvent(ev, time.Time{}, -1))
+	if !ok {
+		return false
+	}
+	for field, want := range sub.GetCorrelate() {
+		w, ok := decoded(want)
+		if got, there := fieldOf(value, field); !ok || !there || !equalJSON(got, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func decoded(v json.RawMessage) (any, bool) {
+	var out any
+	d := json.NewDecoder(bytes.NewReader(nullable(v)))
+	d.UseNumber() // a long number is no other long number
+	return out, d.Decode(&out) == nil
+}
+
+// fieldOf is the value at a path with dots between its parts.
+func fieldOf(value any, path string) (any, bool) {
+	for part := range strings.SplitSeq(path, ".") {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if value, ok = object[part]; !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+func equalJSON(a, b any) bool {
+	switch a := a.(type) {
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && equalNumber(a, b)
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, equalJSON)
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for k, v := range a {
+			if w, there := b[k]; !there || !equalJSON(v, w) {
+				return false
+			}
+		}
+		return true
+	}
+	return a == b
+}
+
+// equalNumber compares whole numbers by their digits, others by value.
+func equalNumber(a, b json.Number) bool {
+	if a == b {
+		return true
+	}
+	if !strings.ContainsAny(string(a)+string(b), ".eE") {
+		return strings.TrimPrefix(string(a), "-") == "0" && strings.TrimPrefix(string(b), "-") == "0"
+	}
+	x, errX := a.Float64()
+	y, errY := b.Float64()
+	return errX == nil && errY == nil && x == y
+}
+
+// signal records input sent to the run. It is kept until a step takes it, if any step of the definition waits for it.
+func (m *machine) signal(s Signal) error {
+	if s.RequestID != "" && slices.Contains(m.run.GetRecentSignals(), s.RequestID) {
+		return nil
+	}
+	if err := m.checkSignal(s); err != nil {
+		return err
+	}
+	received := &workflowv1.SignalReceived{
+		Name: s.Name, Value: inline(s.Value), RequestId: s.RequestID, SentBy: s.SentBy, Kept: takesEvent(m.def, workflow.SignalPrefix+s.Name),
+	}
+	full := len(m.run.GetPendingSignals()) >= maxPendingSignals
+	if received.GetKept() && full && !m.taken(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_SignalReceived{SignalReceived: received}}) {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_SIGNALS_FULL, "run %s holds %d signals that no step has taken; the oldest is %q",
+			m.run.GetId(), len(m.run.GetPendingSignals()), m.run.GetPendingSignals()[0].GetName())
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_SignalReceived{SignalReceived: received}})
+	return nil
+}
+
+// checkSignal refuses a signal that the definition does not take.
+func (m *machine) checkSignal(s Signal) error {
+	if len(s.Value) > 0 && !json.Valid(s.Value) {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "value of signal %q is not valid JSON", s.Name)
+	}
+	if m.def.Signals == nil {
+		return nil
+	}
+	schema, ok := m.def.Signals[s.Name]
+	if !ok {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "signal %q is not one that workflow %s takes: %s",
+			s.Name, m.run.GetWorkflow(), strings.Join(sortedKeys(m.def.Signals), ", "))
+	}
+	if schema == nil {
+		return nil
+	}
+	if err := schema.Validate(nullable(s.Value)); err != nil {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "value of signal %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// taken reports whether an open wait takes a signal at once.
+func (m *machine) taken(recorded *workflowv1.HistoryEvent) bool {
+	return slices.ContainsFunc(m.run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		s, ok := m.stepOf(a)
+		return ok && a.GetEventWait() != nil && !m.ceasing(a.GetPath()) && m.matching(s, a, m.signalEvent(recorded), m.now) >= 0
+	})
+}
+
+// takesEvent reports whether any step of a definition waits for a type of event.
+func takesEvent(def *workflow.Definition, kind string) bool {
+	for _, st := range def.States {
+		if blockTakes(st.Block, kind) || handlersTake(st.Handlers, kind) {
+			return true
+		}
+	}
+	return handlersTake(def.Handlers, kind)
+}
+
+func blockTakes(b *workflow.Block, kind string) bool {
+	return b != nil && slices.ContainsFunc(b.Steps, func(s *workflow.Step) bool { return stepTakes(s, kind) })
+}
+
+func stepTakes(s *workflow.Step, kind string) bool {
+	switch {
+	case s.WaitEvent != nil && slices.ContainsFunc(s.WaitEvent.Filters, func(f *workflow.EventFilter) bool { return f.Type == kind }):
+		return true
+	case s.Map != nil && blockTakes(s.Map.Body, kind):
+		return true
+	case s.Parallel != nil && slices.ContainsFunc(s.Parallel.Branches, func(b *workflow.Block) bool { return blockTakes(b, kind) }):
+		return true
+	}
+	return handlersTake(s.Handlers, kind)
+}
+
+func handlersTake(hs []*workflow.Handler, kind string) bool {
+	return slices.ContainsFunc(hs, func(h *workflow.Handler) bool {
+		return h.Action.FallbackStep != nil && stepTakes(h.Action.FallbackStep, kind)
+	})
+}
+
+// subscribed are the waits of a run that need its scheduler: those for more than signals.
+func subscribed(run *workflowv1.Run) []Subscribe {
+	var out []Subscribe
+	for _, a := range run.GetActive() {
+		w := a.GetEventWait()
+		if slices.ContainsFunc(w.GetFilters(), func(f *workflowv1.EventSubscription) bool {
+			return !strings.HasPrefix(f.GetType(), workflow.SignalPrefix)
+		}) {
+			out = append(out, Subscribe{StepPath: a.GetPath(), Wait: w})
+		}
+	}
+	return out
+}
+
+// subscribe tells what is different about the waits after an input.
+func (m *machine) subscribe(before []Subscribe) {
+	if m.err != nil {
+		return
+	}
+	after := subscribed(m.run)
+	same := func(list []Subscribe, sub Subscribe) bool {
+		return slices.ContainsFunc(list, func(o Subscribe) bool {
+			return o.StepPath == sub.StepPath && o.Wait.GetSequence() == sub.Wait.GetSequence()
+		})
+	}
+	for _, sub := range before {
+		if !same(after, sub) {
+			m.command(Unsubscribe{StepPath: sub.StepPath})
+		}
+	}
+	for _, sub := range after {
+		if !same(before, sub) {
+			m.command(sub)
+		}
+	}
+}
+
+// signalNeeds are the pending signals that any input has at hand: those that an open wait may take, and the oldest ones.
+func signalNeeds(seqs []uint64, run *workflowv1.Run) []uint64 {
+	for i, p := range run.GetPendingSignals() {
+		if i < signalsAtHand || awaited(run, p) {
+			seqs = append(seqs, p.GetSequence())
+		}
+	}
+	return seqs
+}
+
+func awaited(run *workflowv1.Run, p *workflowv1.PendingSignal) bool {
+	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		return awaits(a.GetEventWait(), workflow.SignalPrefix+p.GetName())
+	})
+}
+
+// eventWords says what a wait is for, and who can end it.
+func eventWords(w *workflowv1.EventWait) (what, owner string) {
+	var names []string
+	owner = "whoever sends it: signalbox run signal"
+	for i, f := range w.GetFilters() {
+		if matched(w, i) {
+			continue
+		}
+		if name, signal := strings.CutPrefix(f.GetType(), workflow.SignalPrefix); signal {
+			names = append(names, "signal "+name)
+			continue
+		}
+		owner = "whoever publishes it"
+		names = append(names, "an event of type "+f.GetType())
+	}
+	join := " or "
+	if w.GetAll() {
+		join = " and "
+	}
+	return strings.Join(names, join), owner
+}
