@@ -99,7 +99,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{store: store}
 	s.servers = rpc.New(rpc.Deps{
 		Definitions: core.NewDefinitions(store, deps.Clock), DefinitionStore: store, Runs: store, Operations: store, Shards: store,
-		Artifacts: store, Escalations: store, Events: store, MaxArtifactBytes: cfg.MaxArtifactBytes,
+		Artifacts: store, Escalations: store, EventRules: core.NewEvents(store, store, store), Events: store, Records: store,
+		MaxArtifactBytes: cfg.MaxArtifactBytes,
 	})
 	s.close = sync.OnceValue(func() error {
 		s.fail(errors.New("the state service is closed"))

@@ -41,6 +41,7 @@ type suite struct {
 	artifacts   statev1.ArtifactServiceClient
 	escalations statev1.EscalationRecordServiceClient
 	events      statev1.EventServiceClient
+	records     statev1.RecordServiceClient
 }
 
 // bothWays runs a test over a socket, and within the process.
@@ -113,7 +114,7 @@ func newSuite(t *testing.T, service *state.Service, server *rpcserver.Server, st
 		ctx: t.Context(), service: service, server: server, stop: stop, definitions: statev1.NewDefinitionServiceClient(conn),
 		runs: statev1.NewRunServiceClient(conn), shards: statev1.NewShardServiceClient(conn),
 		artifacts: statev1.NewArtifactServiceClient(conn), escalations: statev1.NewEscalationRecordServiceClient(conn),
-		events: statev1.NewEventServiceClient(conn),
+		events: statev1.NewEventServiceClient(conn), records: statev1.NewRecordServiceClient(conn),
 	}
 }
 

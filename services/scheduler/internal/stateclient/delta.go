@@ -17,6 +17,8 @@ func message(c *core.Commit) *statev1.RunCommit {
 		Index: &statev1.RunIndex{
 			Status: run.GetStatus(), Outcome: run.GetOutcome(), Workflow: run.GetWorkflow(), Version: run.GetVersion(), State: run.GetState(),
 			StartTime: run.GetStartTime(), UpdateTime: run.GetUpdateTime(), Attention: c.Attention,
+			ParentRunId: run.GetParent().GetRunId(), RootRunId: run.GetParent().GetRootRunId(),
+			ForkedFromRunId: run.GetForkedFrom().GetRunId(), Paused: run.GetPause() != nil,
 		},
 	}
 	if !c.Wake.IsZero() {
@@ -43,7 +45,7 @@ func addFact(m *statev1.RunCommit, run *workflowv1.Run, ev *workflowv1.HistoryEv
 		closeRecord(m, rec, f.EscalationClosed, ev.GetTime())
 	case *workflowv1.HistoryEvent_StepCompleted:
 		if out := f.StepCompleted.GetEvent(); out != nil {
-			m.Outbox = append(m.Outbox, out)
+			m.Outbox, m.OutboxSequences = append(m.Outbox, out), append(m.OutboxSequences, ev.GetSequence())
 		}
 	}
 }

@@ -68,6 +68,10 @@ type Index struct {
 	StartTime, UpdateTime, WakeTime time.Time
 	// Attention is true while the run's owner has something to do or to wait for.
 	Attention bool
+	// Paused is true while the run begins nothing new because it is paused.
+	Paused bool
+	// ParentRunID, RootRunID and ForkedFromRunID place the run in a tree of runs. Read on creation only; empty: none.
+	ParentRunID, RootRunID, ForkedFromRunID string
 }
 
 // Operation is a ledger entry with the columns by which it is found.
@@ -88,8 +92,10 @@ type Operation struct {
 
 // OutboxEvent is a CloudEvent to publish.
 type OutboxEvent struct {
-	// Type of the CloudEvent.
-	Type string
+	// ID, Source and Type of the CloudEvent; ID and Source together tell it from others of the namespace.
+	ID, Source, Type string
+	// Sequence of the history event that emits it. 0: no run does.
+	Sequence uint64
 	// Record is the serialized workflowv1.EmittedEvent.
 	Record []byte
 }

@@ -73,23 +73,30 @@ func TestValidateNamesTheField(t *testing.T) {
 				ID: "e", Namespace: "n", RunID: "r", State: EscalationOpen, Opened: &workflowv1.EscalationOpened{},
 			}},
 			Operations: []Operation{{ID: "o"}},
+			Outbox:     []OutboxEvent{{ID: "e", Type: "t", Sequence: 1}},
 		}
 	}
 	if r := valid().Validate(); r != nil {
 		t.Fatalf("a valid commit is refused: %v", r)
 	}
 	for field, breakIt := range map[string]func(*Commit){
-		"commit_id":                func(c *Commit) { c.ID = "" },
-		"namespace":                func(c *Commit) { c.Namespace = "" },
-		"run_id":                   func(c *Commit) { c.RunID = "" },
-		"shard":                    func(c *Commit) { c.Shard = Shards },
-		"epoch":                    func(c *Commit) { c.Epoch = 0 },
-		"sequence":                 func(c *Commit) { c.ExpectedSequence = 1 },
-		"head":                     func(c *Commit) { c.Head = nil },
-		"events":                   func(c *Commit) { c.Events = nil },
-		"request_id":               func(c *Commit) { c.RequestID, c.ExpectedSequence, c.Sequence = "q", 1, 2 },
-		"index.status":             func(c *Commit) { c.Index.Status = 0 },
-		"operations[0].id":         func(c *Commit) { c.Operations[0].ID = "" },
+		"commit_id":           func(c *Commit) { c.ID = "" },
+		"namespace":           func(c *Commit) { c.Namespace = "" },
+		"run_id":              func(c *Commit) { c.RunID = "" },
+		"shard":               func(c *Commit) { c.Shard = Shards },
+		"epoch":               func(c *Commit) { c.Epoch = 0 },
+		"sequence":            func(c *Commit) { c.ExpectedSequence = 1 },
+		"head":                func(c *Commit) { c.Head = nil },
+		"events":              func(c *Commit) { c.Events = nil },
+		"request_id":          func(c *Commit) { c.RequestID, c.ExpectedSequence, c.Sequence = "q", 1, 2 },
+		"index.status":        func(c *Commit) { c.Index.Status = 0 },
+		"operations[0].id":    func(c *Commit) { c.Operations[0].ID = "" },
+		"outbox[0].id":        func(c *Commit) { c.Outbox[0].ID = "" },
+		"outbox[0].type":      func(c *Commit) { c.Outbox[0].Type = "" },
+		"outbox_sequences[0]": func(c *Commit) { c.Outbox[0].Sequence = 2 },
+		"outbox_sequences[1]": func(c *Commit) {
+			c.Sequence, c.Outbox = 2, []OutboxEvent{{ID: "e", Type: "t", Sequence: 2}, {ID: "f", Type: "t", Sequence: 1}}
+		},
 		"escalations[0].id":        func(c *Commit) { c.Escalations[0].ID = "" },
 		"escalations[0].run_id":    func(c *Commit) { c.Escalations[0].RunID = "other" },
 		"escalations[0].namespace": func(c *Commit) { c.Escalations[0].Namespace = "other" },

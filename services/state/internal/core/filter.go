@@ -16,11 +16,11 @@ type Not struct{ Filter }
 type Comparison struct {
 	Field    Field
 	Operator Operator
-	// Text is the value of FieldWorkflow, FieldVersion and FieldState. A trailing "*" was taken off when Prefix is set, which only OpEqual
-	// and OpNotEqual have.
+	// Text is the value of FieldWorkflow, FieldVersion, FieldState, FieldParent and FieldRoot. A trailing "*" was taken off when Prefix is
+	// set, which only OpEqual and OpNotEqual have.
 	Text   string
 	Prefix bool
-	// Number is the value of the other fields: the enum's number, or a time in nanoseconds since 1970.
+	// Number is the value of the other fields: the enum's number, a time in nanoseconds since 1970, or 1 for true.
 	Number int64
 }
 
@@ -41,6 +41,9 @@ const (
 	FieldOutcome    Field = "outcome"
 	FieldStartTime  Field = "start_time"
 	FieldUpdateTime Field = "update_time"
+	FieldParent     Field = "parent"
+	FieldRoot       Field = "root"
+	FieldPaused     Field = "paused"
 )
 
 // Operator is a comparison.

@@ -29,6 +29,9 @@ func TestParseFilter(t *testing.T) {
 		"status = RUNNING":                  Comparison{Field: FieldStatus, Operator: OpEqual, Number: int64(workflowv1.RunStatus_RUN_STATUS_RUNNING)},
 		"outcome != CANCELLED":              Comparison{Field: FieldOutcome, Operator: OpNotEqual, Number: int64(workflowv1.Outcome_OUTCOME_CANCELLED)},
 		"start_time < 1970-01-01T00:00:01Z": Comparison{Field: FieldStartTime, Operator: OpLess, Number: 1e9},
+		"parent = a root != b*":             And{text(FieldParent, OpEqual, "a"), Comparison{Field: FieldRoot, Operator: OpNotEqual, Text: "b", Prefix: true}},
+		"paused = true":                     Comparison{Field: FieldPaused, Operator: OpEqual, Number: 1},
+		"paused != false":                   Comparison{Field: FieldPaused, Operator: OpNotEqual},
 		// OR binds tighter than AND, and two conditions side by side are joined by AND.
 		"workflow=a AND workflow=b OR state!=c":   And{a, Or{b, c}},
 		"workflow=a OR workflow=b AND state!=c":   And{Or{a, b}, c},
@@ -58,6 +61,8 @@ func TestParseFilterRefuses(t *testing.T) {
 		"workflw = a":                       {"1", "no field", "workflw"},
 		"status = RUNNIN":                   {"10", "RUNNING", "RUNNIN"},
 		"status > RUNNING":                  {"8", "no order", ""},
+		"paused < true":                     {"8", "no order", ""},
+		"paused = 1":                        {"10", "neither true nor false", ""},
 		"start_time > yesterday":            {"14", "2026", ""},
 		"workflow = a and state = b":        {"14", "capitals", ""},
 		"workflow = a AND":                  {"17", "a field is missing", ""},

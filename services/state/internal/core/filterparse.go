@@ -181,9 +181,12 @@ var fieldKinds = map[Field]func(c *Comparison, operator, value token) *Refusal{
 	FieldWorkflow: readText, FieldVersion: readText, FieldState: readText,
 	FieldStatus: readStatus, FieldOutcome: readOutcome,
 	FieldStartTime: readTime, FieldUpdateTime: readTime,
+	FieldParent: readText, FieldRoot: readText, FieldPaused: readBool,
 }
 
-var fieldNames = []string{"workflow", "version", "state", "status", "outcome", "start_time", "update_time"}
+var fieldNames = []string{
+	"workflow", "version", "state", "status", "outcome", "start_time", "update_time", "parent", "root", "paused",
+}
 
 func readText(c *Comparison, _, value token) *Refusal {
 	c.Text = value.text
@@ -227,5 +230,19 @@ func readTime(c *Comparison, _, value token) *Refusal {
 		return filterError(value, `%q is no time; write it as "2026-11-22T09:30:00Z"`, value.text)
 	}
 	c.Number = t.UnixNano()
+	return nil
+}
+
+func readBool(c *Comparison, operator, value token) *Refusal {
+	if c.Operator != OpEqual && c.Operator != OpNotEqual {
+		return filterError(operator, "%s has no order; compare it with = or !=", c.Field)
+	}
+	switch value.text {
+	case "true":
+		c.Number = 1
+	case "false":
+	default:
+		return filterError(value, "%q is neither true nor false", value.text)
+	}
 	return nil
 }

@@ -116,3 +116,43 @@ func CursorInvalid() *Refusal {
 	return refuse(errorsv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID,
 		"page_token: not one that this call gave out; leave it empty to begin at the first page")
 }
+
+// CursorBeyond says that a cursor is not one of this log.
+func CursorBeyond(after, end uint64) *Refusal {
+	return Invalid("after_cursor", "%d is beyond the end of the log, which is %d; the cursor comes from another store or from before a restore. Begin anew",
+		after, end)
+}
+
+// RecordNotFound says that a record does not exist.
+func RecordNotFound(key RecordKey) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND, "no %s %q in namespace %q", key.Kind, key.ID, key.Namespace)
+}
+
+// RecordConflict says that a record is not at the version asked for; found is the one it is at, 0 when it does not exist.
+func RecordConflict(key RecordKey, when RecordCondition, found uint64) *Refusal {
+	is, wanted := fmt.Sprintf("is at version %d", found), fmt.Sprintf("version %d", when.Version)
+	if found == 0 {
+		is = "does not exist"
+	}
+	if when.Absent {
+		wanted = "that it does not exist"
+	}
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_VERSION_CONFLICT,
+		"%s %q in namespace %q %s and the write expects %s; read it again", key.Kind, key.ID, key.Namespace, is, wanted)
+	r.Metadata = map[string]string{"version": fmt.Sprint(found)}
+	return r
+}
+
+// TooLarge says that a field holds more bytes than are kept; mend says what to do instead.
+func TooLarge(field string, bytes, limit int, mend string) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_PAYLOAD_TOO_LARGE, "%s: %d bytes are above the limit of %d; %s", field, bytes, limit, mend)
+	r.Field = field
+	return r
+}
+
+// EventInvalid says what is wrong with a field of an event from outside.
+func EventInvalid(field, format string, args ...any) *Refusal {
+	r := Invalid(field, format, args...)
+	r.Reason = errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID
+	return r
+}

@@ -134,23 +134,110 @@ type EscalationQuery struct {
 	RunID string
 }
 
-// EventStore reads the log of published events.
+// EventStore keeps the log of published events: one log, in the order of commits, in which each namespace has a log of its own.
 type EventStore interface {
-	// ListEvents reads the events of a namespace with positions above after, in order; of one type, or all when it is empty. It may
-	// return fewer than limit when they are large, but returns at least one when there is one.
-	ListEvents(ctx context.Context, namespace, eventType string, after uint64, limit int) ([]PublishedEvent, error)
+	// PublishEvent appends a valid event that no run emitted, unless the namespace's log has one of its source and id. It returns once
+	// the event is durable.
+	PublishEvent(ctx context.Context, namespace string, event OutboxEvent) (Publication, error)
+	// ListEvents reads events of a namespace, in order. It may return fewer than the limit when they are large, but returns at least one
+	// when there is one.
+	ListEvents(ctx context.Context, query EventQuery) ([]PublishedEvent, error)
+	// LogPosition returns the position in the namespace's log that stands before the first event which was committed after the run's
+	// event of a sequence was. An event of the very same commit counts as later when a later event of the run's history emitted it.
+	// Refuses with RunNotFound and SequenceNotFound.
+	LogPosition(ctx context.Context, namespace, runID string, sequence uint64) (uint64, error)
+	// ReadLog reads events with cursors above after, in order. A page may hold no event and not be complete, and then moves the cursor on.
+	// Refuses with CursorBeyond.
+	ReadLog(ctx context.Context, filter LogFilter, after uint64, limit int) (LogPage, error)
+	// WatchLog tells when events have become durable. The returned watch must be stopped.
+	WatchLog(filter LogFilter) *LogWatch
+}
+
+// EventQuery selects events of a namespace's log.
+type EventQuery struct {
+	// Namespace of the events.
+	Namespace string
+	// Types of the events, any of them. Empty: all.
+	Types []string
+	// After is the position after which to begin.
+	After uint64
+	// Limit is the most events wanted, at least 1.
+	Limit int
+}
+
+// LogPage is a part of the log.
+type LogPage struct {
+	// Events in order.
+	Events []PublishedEvent
+	// Cursor to go on from.
+	Cursor uint64
+	// Complete is whether Cursor was the log's end.
+	Complete bool
+	// Gap is whether retention has removed events before these.
+	Gap bool
+}
+
+// Publication is what became of an event from outside.
+type Publication struct {
+	// Position of the event in the namespace's log.
+	Position uint64
+	// New is whether it was appended; false when it was there.
+	New bool
 }
 
 // PublishedEvent is an event in the log.
 type PublishedEvent struct {
+	// Cursor is the event's place in the log of all namespaces. It only grows.
+	Cursor uint64
+	// Namespace of the event.
+	Namespace string
 	// Position in the namespace's log, counted from 1 in the order of commits.
 	Position uint64
-	// RunID that emitted it.
+	// RunID that emitted it. Empty: it came from outside.
 	RunID string
+	// Type of the CloudEvent.
+	Type string
 	// Record is the serialized workflowv1.EmittedEvent.
 	Record []byte
 	// Time at which it was committed.
 	Time time.Time
+}
+
+// RecordStore keeps small records of other services, each with a version that grows with every write.
+type RecordStore interface {
+	// PutRecord writes a record when it is at the version asked for, and returns its new one. Refuses with RecordConflict.
+	PutRecord(ctx context.Context, record Record, when RecordCondition) (version uint64, err error)
+	// GetRecord reads one. Refuses with RecordNotFound.
+	GetRecord(ctx context.Context, key RecordKey) (Record, error)
+	// ListRecords lists those of a kind, by namespace and id; an empty namespace: all. A record that is written while somebody pages is
+	// neither left out nor repeated.
+	ListRecords(ctx context.Context, kind, namespace string, page Page) (records []Record, next string, err error)
+	// DeleteRecord removes a record when it is at the version asked for. Refuses with RecordNotFound and RecordConflict.
+	DeleteRecord(ctx context.Context, key RecordKey, when RecordCondition) error
+}
+
+// RecordKey names a record.
+type RecordKey struct {
+	Kind, Namespace, ID string
+}
+
+// Record is something small of another service.
+type Record struct {
+	RecordKey
+	// Data is for its owner to read.
+	Data []byte
+	// Version counts the writes, from 1.
+	Version uint64
+	// UpdateTime is when it was last written.
+	UpdateTime time.Time
+}
+
+// RecordCondition is what must hold for a write. The zero value: nothing.
+type RecordCondition struct {
+	// Version that the record must be at. 0: any.
+	Version uint64
+	// Absent is whether it must not be there.
+	Absent bool
 }
 
 // DefinitionStore keeps immutable versions of workflows.

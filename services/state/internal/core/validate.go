@@ -48,10 +48,31 @@ func (c *Commit) validateParts() *Refusal {
 			return r
 		}
 	}
+	for i := range c.Outbox {
+		if r := c.validateEvent(i); r != nil {
+			return r
+		}
+	}
 	for i := range c.Artifacts {
 		if r := c.Artifacts[i].Validate(); r != nil {
 			return Invalid(fmt.Sprintf("artifacts[%d].digest", i), "%s", r.Message)
 		}
+	}
+	return nil
+}
+
+func (c *Commit) validateEvent(i int) *Refusal {
+	at, e := fmt.Sprintf("outbox[%d]", i), &c.Outbox[i]
+	switch {
+	case e.ID == "":
+		return Invalid(at+".id", "is empty; it is what tells an event from its repetition")
+	case e.Type == "":
+		return Invalid(at+".type", "is empty")
+	case e.Sequence <= c.ExpectedSequence || e.Sequence > c.Sequence:
+		return Invalid(fmt.Sprintf("outbox_sequences[%d]", i), "%d is not among the commit's events, %d to %d",
+			e.Sequence, c.ExpectedSequence+1, c.Sequence)
+	case i > 0 && e.Sequence < c.Outbox[i-1].Sequence:
+		return Invalid(fmt.Sprintf("outbox_sequences[%d]", i), "%d is below the one before it; give them in ascending order", e.Sequence)
 	}
 	return nil
 }

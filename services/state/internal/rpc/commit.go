@@ -178,7 +178,8 @@ func commitOf(in *statev1.RunCommit) (*core.Commit, *core.Refusal) {
 		Index: core.Index{
 			Status: index.GetStatus(), Outcome: index.GetOutcome(), Workflow: index.GetWorkflow(), Version: index.GetVersion(),
 			State: index.GetState(), StartTime: timeOf(index.GetStartTime()), UpdateTime: timeOf(index.GetUpdateTime()),
-			WakeTime: timeOf(index.GetWakeTime()), Attention: index.GetAttention(),
+			WakeTime: timeOf(index.GetWakeTime()), Attention: index.GetAttention(), Paused: index.GetPaused(),
+			ParentRunID: index.GetParentRunId(), RootRunID: index.GetRootRunId(), ForkedFromRunID: index.GetForkedFromRunId(),
 		},
 		RequestID: in.GetRequestId(), RequestDigest: in.GetRequestDigest(),
 	}
@@ -197,15 +198,33 @@ func commitOf(in *statev1.RunCommit) (*core.Commit, *core.Refusal) {
 	for _, e := range in.GetEscalations() {
 		c.Escalations = append(c.Escalations, escalationOf(e, c))
 	}
-	for i, e := range in.GetOutbox() {
-		record, err := proto.Marshal(e)
-		if err != nil {
-			return nil, core.Invalid(fmt.Sprintf("outbox[%d]", i), "cannot be serialized: %v", err)
-		}
-		c.Outbox = append(c.Outbox, core.OutboxEvent{Type: e.GetType(), Record: record})
+	if refusal := readOutbox(in, c); refusal != nil {
+		return nil, refusal
 	}
 	for _, a := range in.GetArtifacts() {
 		c.Artifacts = append(c.Artifacts, core.Artifact{Digest: a.GetDigest(), Data: a.GetData()})
 	}
 	return c, nil
+}
+
+// readOutbox reads the events to publish. A sender that does not say which of its events emits them counts them as the last one's: a wait
+// then rather sees an event twice than not at all.
+func readOutbox(in *statev1.RunCommit, c *core.Commit) *core.Refusal {
+	sequences := in.GetOutboxSequences()
+	if len(sequences) > 0 && len(sequences) != len(in.GetOutbox()) {
+		return core.Invalid("outbox_sequences", "has %d entries for %d events of the outbox; give one for each, or none",
+			len(sequences), len(in.GetOutbox()))
+	}
+	for i, e := range in.GetOutbox() {
+		record, err := proto.Marshal(e)
+		if err != nil {
+			return core.Invalid(fmt.Sprintf("outbox[%d]", i), "cannot be serialized: %v", err)
+		}
+		event := core.OutboxEvent{ID: e.GetId(), Source: e.GetSource(), Type: e.GetType(), Sequence: c.Sequence, Record: record}
+		if len(sequences) > 0 {
+			event.Sequence = sequences[i]
+		}
+		c.Outbox = append(c.Outbox, event)
+	}
+	return nil
 }

@@ -19,7 +19,9 @@ type Deps struct {
 	Shards          core.ShardStore
 	Artifacts       core.ArtifactStore
 	Escalations     core.EscalationStore
+	EventRules      *core.Events
 	Events          core.EventStore
+	Records         core.RecordStore
 	// MaxArtifactBytes is the greatest size of an artifact.
 	MaxArtifactBytes int
 }
@@ -47,7 +49,10 @@ func (s *Servers) Register(r grpc.ServiceRegistrar) {
 	statev1.RegisterShardServiceServer(r, &shardServer{store: s.deps.Shards})
 	statev1.RegisterArtifactServiceServer(r, &artifactServer{store: s.deps.Artifacts, maxBytes: s.deps.MaxArtifactBytes})
 	statev1.RegisterEscalationRecordServiceServer(r, &escalationServer{store: s.deps.Escalations})
-	statev1.RegisterEventServiceServer(r, &eventServer{store: s.deps.Events})
+	statev1.RegisterEventServiceServer(r, &eventServer{
+		rules: s.deps.EventRules, store: s.deps.Events, draining: s.draining,
+	})
+	statev1.RegisterRecordServiceServer(r, &recordServer{store: s.deps.Records})
 }
 
 // Drain ends the streams that would otherwise stay open: what they have accepted is answered first. It may be called again.

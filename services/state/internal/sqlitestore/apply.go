@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"zombiezen.com/go/sqlite"
 
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
@@ -14,12 +15,13 @@ func historyRow(runNo int64, sequence uint64) int64 { return runNo<<sequenceBits
 // statements are those of the commit path, prepared once.
 type statements struct {
 	begin, commit, rollback           *sqlite.Stmt
-	findRun, findRequest              *sqlite.Stmt
+	findRun, findRequest, findRoot    *sqlite.Stmt
 	insertRun, moveRun, changeRun     *sqlite.Stmt
 	insertRequest, insertHistory      *sqlite.Stmt
 	upsertOperation                   *sqlite.Stmt
 	escalationOwner, upsertEscalation *sqlite.Stmt
-	insertEvent                       *sqlite.Stmt
+	insertIdentity, insertEvent       *sqlite.Stmt
+	holdArtifact                      *sqlite.Stmt
 }
 
 func prepareStatements(conn *sqlite.Conn) (*statements, error) {
@@ -28,19 +30,21 @@ func prepareStatements(conn *sqlite.Conn) (*statements, error) {
 		&st.begin:    "BEGIN IMMEDIATE",
 		&st.commit:   "COMMIT",
 		&st.rollback: "ROLLBACK",
-		&st.findRun: `SELECT run_no, shard, sequence, commit_id, status, attention, workflow
+		&st.findRun: `SELECT run_no, shard, sequence, commit_id, status, attention, workflow, end_time
 			FROM runs WHERE namespace = ? AND run_id = ?`,
 		&st.findRequest: `SELECT r.run_id, q.digest FROM requests q JOIN runs r ON r.run_no = q.run_no
 			WHERE q.namespace = ? AND q.request_id = ?`,
-		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head,
-			status, attention, workflow, namespace, run_id, shard, start_time) VALUES (?,?,?,?,?,?,?,?,?, ?,?,?, ?,?,?,?)`,
+		&st.findRoot: "SELECT iif(root_run_id = '', run_id, root_run_id) FROM runs WHERE namespace = ? AND run_id = ?",
+		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head, paused,
+			status, attention, workflow, end_time, namespace, run_id, shard, start_time, parent_run_id, root_run_id)
+			VALUES (?,?,?,?,?,?,?,?,?,?, ?,?,?,?, ?,?,?,?,?,?)`,
 		// Most commits change no column that an index holds. Naming only the others spares the indexes.
 		&st.moveRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
-			wake_time = ?, head = ? WHERE run_no = ?`,
+			wake_time = ?, head = ?, paused = ? WHERE run_no = ?`,
 		&st.changeRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
-			wake_time = ?, head = ?, status = ?, attention = ?, workflow = ? WHERE run_no = ?`,
+			wake_time = ?, head = ?, paused = ?, status = ?, attention = ?, workflow = ?, end_time = ? WHERE run_no = ?`,
 		&st.insertRequest: "INSERT INTO requests (namespace, request_id, run_no, digest) VALUES (?,?,?,?)",
-		&st.insertHistory: "INSERT INTO history (row_no, first_sequence, events) VALUES (?,?,?)",
+		&st.insertHistory: "INSERT INTO history (row_no, first_sequence, events, log_end) VALUES (?,?,?,?)",
 		&st.upsertOperation: `INSERT INTO operations (run_no, operation_id, status, was_unknown, step_path, record) VALUES (?,?,?,?,?,?)
 			ON CONFLICT DO UPDATE SET status = excluded.status, was_unknown = excluded.was_unknown, step_path = excluded.step_path,
 			record = excluded.record`,
@@ -52,7 +56,11 @@ func prepareStatements(conn *sqlite.Conn) (*statements, error) {
 			open_time = iif(excluded.open_time = 0, open_time, excluded.open_time),
 			close_time = iif(excluded.close_time = 0, close_time, excluded.close_time),
 			open_sequence = iif(excluded.open_sequence = 0, open_sequence, excluded.open_sequence)`,
-		&st.insertEvent: "INSERT INTO events (namespace, position, type, run_id, time, record) VALUES (?,?,?,?,?,?)",
+		&st.insertIdentity: `INSERT INTO event_identities (namespace, source, event_id, event_no) VALUES (?,?,?,?)
+			ON CONFLICT DO NOTHING`,
+		&st.insertEvent: `INSERT INTO events (event_no, namespace, position, type, run_id, sequence, time, record)
+			VALUES (?,?,?,?,?,?,?,?)`,
+		&st.holdArtifact: holdArtifactSQL,
 	} {
 		var err error
 		if *target, err = conn.Prepare(query); err != nil {
@@ -101,7 +109,7 @@ func (w *writer) find(key core.RunKey) (*runState, error) {
 	}
 	run := &runState{
 		no: s.ColumnInt64(0), shard: uint32(s.ColumnInt64(1)), sequence: uint64(s.ColumnInt64(2)), commitID: s.ColumnText(3),
-		status: statusAt(s, 4), attention: s.ColumnBool(5), workflow: s.ColumnText(6),
+		status: statusAt(s, 4), attention: s.ColumnBool(5), workflow: s.ColumnText(6), endTime: s.ColumnInt64(7),
 	}
 	w.cache.put(key, run)
 	return run, s.Reset()
@@ -132,13 +140,19 @@ func (w *writer) write(c *core.Commit, key core.RunKey, run *runState) error {
 		shard: c.Shard, sequence: c.Sequence, commitID: c.ID,
 		status: c.Index.Status, attention: c.Index.Attention, workflow: c.Index.Workflow,
 	}
+	if next.status == workflowv1.RunStatus_RUN_STATUS_ENDED {
+		next.endTime = nanos(c.Index.UpdateTime)
+	}
 	var err error
 	if run == nil {
-		next.no, err = w.insertRun(c)
+		next.no, err = w.insertRun(c, &next)
 		run = &runState{}
 	} else {
+		if run.endTime != 0 && next.endTime != 0 {
+			next.endTime = run.endTime
+		}
 		next.no = run.no
-		err = w.updateRun(c, run)
+		err = w.updateRun(c, run, &next)
 	}
 	if err != nil {
 		return err
@@ -167,7 +181,7 @@ func (w *writer) writeRest(c *core.Commit, runNo int64) error {
 		}
 	}
 	for i := range c.Outbox {
-		if err := w.insertEvent(c, &c.Outbox[i]); err != nil {
+		if _, err := w.appendEvent(c.Namespace, c.RunID, nanos(c.Index.UpdateTime), &c.Outbox[i]); err != nil {
 			return err
 		}
 	}
@@ -176,7 +190,7 @@ func (w *writer) writeRest(c *core.Commit, runNo int64) error {
 			return err
 		}
 	}
-	return nil
+	return w.holdNamed(c.Namespace, runNo, c.Events)
 }
 
 // bindRun binds the columns that all three statements begin with.
@@ -190,22 +204,30 @@ func bindRun(s *sqlite.Stmt, c *core.Commit) {
 	s.BindInt64(7, nanos(c.Index.UpdateTime))
 	s.BindInt64(8, nanos(c.Index.WakeTime))
 	s.BindBytes(9, c.Head)
+	s.BindInt64(10, boolInt(c.Index.Paused))
 }
 
-func bindIndexed(s *sqlite.Stmt, c *core.Commit) {
-	s.BindInt64(10, int64(c.Index.Status))
-	s.BindInt64(11, boolInt(c.Index.Attention))
-	s.BindText(12, c.Index.Workflow)
+func bindIndexed(s *sqlite.Stmt, next *runState) {
+	s.BindInt64(11, int64(next.status))
+	s.BindInt64(12, boolInt(next.attention))
+	s.BindText(13, next.workflow)
+	s.BindInt64(14, next.endTime)
 }
 
-func (w *writer) insertRun(c *core.Commit) (runNo int64, err error) {
+func (w *writer) insertRun(c *core.Commit, next *runState) (runNo int64, err error) {
+	root, err := w.rootOf(c)
+	if err != nil {
+		return 0, err
+	}
 	s := w.stmts.insertRun
 	bindRun(s, c)
-	bindIndexed(s, c)
-	s.BindText(13, c.Namespace)
-	s.BindText(14, c.RunID)
-	s.BindInt64(15, int64(c.Shard))
-	s.BindInt64(16, nanos(c.Index.StartTime))
+	bindIndexed(s, next)
+	s.BindText(15, c.Namespace)
+	s.BindText(16, c.RunID)
+	s.BindInt64(17, int64(c.Shard))
+	s.BindInt64(18, nanos(c.Index.StartTime))
+	s.BindText(19, c.Index.ParentRunID)
+	s.BindText(20, root)
 	if err := step(s); err != nil {
 		return 0, err
 	}
@@ -221,25 +243,45 @@ func (w *writer) insertRun(c *core.Commit) (runNo int64, err error) {
 	return runNo, step(s)
 }
 
-func (w *writer) updateRun(c *core.Commit, run *runState) error {
-	if run.status == c.Index.Status && run.attention == c.Index.Attention && run.workflow == c.Index.Workflow {
+// rootOf returns the root of the tree that a new run belongs to; empty when it is a root itself.
+func (w *writer) rootOf(c *core.Commit) (root string, err error) {
+	if c.Index.RootRunID != "" || c.Index.ForkedFromRunID == "" {
+		return c.Index.RootRunID, nil
+	}
+	s := w.stmts.findRoot
+	s.BindText(1, c.Namespace)
+	s.BindText(2, c.Index.ForkedFromRunID)
+	found, err := s.Step()
+	if err == nil && found {
+		root = s.ColumnText(0)
+	}
+	return root, resetAfter(s, err)
+}
+
+func (w *writer) updateRun(c *core.Commit, run, next *runState) error {
+	if run.status == next.status && run.attention == next.attention && run.workflow == next.workflow {
 		s := w.stmts.moveRun
 		bindRun(s, c)
-		s.BindInt64(10, run.no)
+		s.BindInt64(11, run.no)
 		return step(s)
 	}
 	s := w.stmts.changeRun
 	bindRun(s, c)
-	bindIndexed(s, c)
-	s.BindInt64(13, run.no)
+	bindIndexed(s, next)
+	s.BindInt64(15, run.no)
 	return step(s)
 }
 
 func (w *writer) insertHistory(c *core.Commit, runNo int64) error {
+	end, err := w.logEnd(c.Namespace)
+	if err != nil {
+		return err
+	}
 	s := w.stmts.insertHistory
 	s.BindInt64(1, historyRow(runNo, c.Sequence))
 	s.BindInt64(2, int64(c.ExpectedSequence+1))
 	s.BindBytes(3, c.Events)
+	s.BindInt64(4, end)
 	return step(s)
 }
 

@@ -14,6 +14,7 @@ type runState struct {
 	status    workflowv1.RunStatus
 	attention bool
 	workflow  string
+	endTime   int64
 }
 
 // runCache keeps the states of the runs that moved last. As there is one writer, what it holds is what the database holds. It is two

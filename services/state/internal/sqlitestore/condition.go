@@ -72,6 +72,7 @@ func (c *condition) list(parts []core.Filter, joint, none string) {
 var columns = map[core.Field]string{
 	core.FieldWorkflow: "workflow", core.FieldVersion: "version", core.FieldState: "state", core.FieldStatus: "status",
 	core.FieldOutcome: "outcome", core.FieldStartTime: "start_time", core.FieldUpdateTime: "update_time",
+	core.FieldParent: "parent_run_id", core.FieldRoot: "root_run_id", core.FieldPaused: "paused",
 }
 
 var operators = map[core.Operator]string{
@@ -81,7 +82,7 @@ var operators = map[core.Operator]string{
 func (c *condition) comparison(f core.Comparison) {
 	column, operator := columns[f.Field], operators[f.Operator]
 	switch f.Field {
-	case core.FieldWorkflow, core.FieldVersion, core.FieldState:
+	case core.FieldWorkflow, core.FieldVersion, core.FieldState, core.FieldParent, core.FieldRoot:
 		if f.Prefix {
 			c.sql.WriteString("substr(" + column + ", 1, length(?)) " + operator + " ?")
 			c.values = append(c.values, f.Text, f.Text)

@@ -139,12 +139,13 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-func timeAt(s *sqlite.Stmt, col int) time.Time {
-	n := s.ColumnInt64(col)
-	if n == 0 {
+func timeAt(s *sqlite.Stmt, col int) time.Time { return timeOf(s.ColumnInt64(col)) }
+
+func timeOf(nanos int64) time.Time {
+	if nanos == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, n).UTC()
+	return time.Unix(0, nanos).UTC()
 }
 
 func boolInt(b bool) int64 {

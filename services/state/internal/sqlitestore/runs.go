@@ -126,7 +126,12 @@ func listRunsSQL(query core.RunQuery, before int64, limit int) (string, *conditi
 		where.and()
 		where.filter(query.Filter)
 	}
-	return "SELECT " + headColumns + " FROM runs " + indexFor(query) + " WHERE " + where.sql.String() +
+	index := indexFor(query)
+	if column, ofTree := treeIndexes[index]; ofTree {
+		// These hold no runs without parent or root; SQLite takes them only when the query says so, too.
+		where.add(column + " <> ''")
+	}
+	return "SELECT " + headColumns + " FROM runs " + index + " WHERE " + where.sql.String() +
 		" ORDER BY run_no DESC LIMIT " + strconv.Itoa(limit+1), where
 }
 
@@ -136,7 +141,7 @@ func indexFor(query core.RunQuery) string {
 	if query.Namespace == "" {
 		return "NOT INDEXED"
 	}
-	workflow, status := false, int64(0)
+	workflow, status, tree := false, int64(0), ""
 	parts, isAnd := query.Filter.(core.And)
 	if !isAnd {
 		parts = core.And{query.Filter}
@@ -146,12 +151,20 @@ func indexFor(query core.RunQuery) string {
 		if !ok || c.Operator != core.OpEqual || c.Prefix {
 			continue
 		}
-		workflow = workflow || c.Field == core.FieldWorkflow
-		if c.Field == core.FieldStatus {
+		switch {
+		case c.Field == core.FieldWorkflow:
+			workflow = true
+		case c.Field == core.FieldStatus:
 			status = c.Number
+		case c.Field == core.FieldParent && c.Text != "":
+			tree = byParent
+		case c.Field == core.FieldRoot && c.Text != "" && tree == "":
+			tree = byRoot
 		}
 	}
 	switch {
+	case tree != "":
+		return tree
 	// Most runs have ended, so that status tells little about those, and much about the others.
 	case status != 0 && (!workflow || status != int64(workflowv1.RunStatus_RUN_STATUS_ENDED)):
 		return "INDEXED BY runs_by_status"
@@ -160,3 +173,10 @@ func indexFor(query core.RunQuery) string {
 	}
 	return "INDEXED BY runs_by_namespace"
 }
+
+const (
+	byParent = "INDEXED BY runs_by_parent"
+	byRoot   = "INDEXED BY runs_by_root"
+)
+
+var treeIndexes = map[string]string{byParent: "parent_run_id", byRoot: "root_run_id"}

@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
@@ -34,6 +36,11 @@ func migrate(conn *sqlite.Conn) error {
 	}
 	if version > len(scripts) {
 		return core.SchemaTooNew(version, len(scripts))
+	}
+	if version < len(scripts) {
+		if err := addEventFunctions(conn); err != nil {
+			return err
+		}
 	}
 	for ; version < len(scripts); version++ {
 		if err := migrateTo(conn, version+1, scripts[version]); err != nil {
@@ -94,6 +101,24 @@ func migrateTo(conn *sqlite.Conn, version int, script string) (err error) {
 	stamp := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, version)
 	for _, statement := range []string{script, stamp} {
 		if err = execScript(conn, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addEventFunctions lets a migration look into the records of events.
+func addEventFunctions(conn *sqlite.Conn) error {
+	for name, field := range map[string]func(*workflowv1.EmittedEvent) string{
+		"event_id": (*workflowv1.EmittedEvent).GetId, "event_source": (*workflowv1.EmittedEvent).GetSource,
+	} {
+		err := conn.CreateFunction(name, &sqlite.FunctionImpl{NArgs: 1, Deterministic: true,
+			Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+				event := &workflowv1.EmittedEvent{}
+				err := proto.Unmarshal(args[0].Blob(), event)
+				return sqlite.TextValue(field(event)), err
+			}})
+		if err != nil {
 			return err
 		}
 	}

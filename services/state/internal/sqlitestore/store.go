@@ -55,6 +55,7 @@ const defaultReaders = 4
 // Store implements every store interface of core.
 type Store struct {
 	hub        core.Hub
+	log        core.Log
 	clock      clock.Clock
 	lock       *os.File
 	writer     *writer
@@ -145,7 +146,7 @@ func (s *Store) openWriter(uri string, o Options) error {
 	err = migrate(conn)
 	var w *writer
 	if err == nil {
-		w, err = newWriter(conn, &s.hub, o.cachedRuns)
+		w, err = newWriter(conn, &s.hub, &s.log, o.cachedRuns)
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -190,6 +191,7 @@ func (s *Store) closeAll() error {
 	var all []error
 	s.closing.Store(true)
 	s.hub.Close()
+	s.log.Close()
 	if s.checkpoint != nil {
 		s.checkpoint.stop()
 	}

@@ -27,10 +27,27 @@ type job struct {
 	bytes   int
 	results []core.Result
 	done    func([]core.Result)
-	// change, when it is not nil, runs in a transaction of its own, or in none when outside is set; finished gets its error.
+	// change, when it is not nil, runs in a transaction of its own, with others when shared is set, or in none when outside is; finished gets
+	// its error.
 	change   func(*sqlite.Conn) error
+	shared   bool
 	outside  bool
 	finished chan error
+}
+
+// alone reports whether the job shares a transaction with none.
+func (j *job) alone() bool { return j.change != nil && !j.shared }
+
+// answer tells whoever waits for the job; err is the failure of its transaction.
+func (j *job) answer(err error) {
+	switch {
+	case j.change != nil:
+		j.finished <- err
+	case err != nil:
+		j.done(core.Failed(j.commits, core.StoreFailed()))
+	default:
+		j.done(j.results)
+	}
 }
 
 // writer is the only one who writes. Its goroutine takes what has come in while the disk was busy with the transaction before, and makes
@@ -42,6 +59,7 @@ type writer struct {
 	epochs  [core.Shards]uint64
 	log     eventLog
 	hub     *core.Hub
+	tell    *core.Log
 	onBatch func(batchStats)
 	onFail  func(error)
 
@@ -58,16 +76,19 @@ type writer struct {
 
 	batch     []*job // reused by the goroutine
 	published []core.RunKey
+	// emitted are the events that the transaction appends, duplicates the number of those it leaves out.
+	emitted    []core.PublishedEvent
+	duplicates int
 }
 
 // batchStats tells about one transaction of commits.
 type batchStats struct {
-	commits, refused, bytes int
+	commits, refused, bytes, events, duplicates int
 }
 
-func newWriter(conn *sqlite.Conn, hub *core.Hub, cached int) (*writer, error) {
+func newWriter(conn *sqlite.Conn, hub *core.Hub, log *core.Log, cached int) (*writer, error) {
 	w := &writer{
-		conn: conn, hub: hub, cache: newRunCache(cached),
+		conn: conn, hub: hub, tell: log, cache: newRunCache(cached),
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	w.room = sync.NewCond(&w.mu)
@@ -75,7 +96,9 @@ func newWriter(conn *sqlite.Conn, hub *core.Hub, cached int) (*writer, error) {
 	if w.stmts, err = prepareStatements(conn); err != nil {
 		return nil, err
 	}
-	return w, w.forget()
+	err = w.forget()
+	log.Begin(uint64(w.log.lastNo))
+	return w, err
 }
 
 // cachedRuns is the size of each of the cache's generations, some 250 bytes a run.
@@ -84,8 +107,10 @@ const cachedRuns = 16 << 10
 // forget reads anew what the writer keeps in memory of the database; needed after a transaction was taken back.
 func (w *writer) forget() error {
 	w.cache.clear()
-	w.log.clear()
 	w.epochs = [core.Shards]uint64{}
+	if err := w.log.load(w.conn); err != nil {
+		return err
+	}
 	return each(w.conn, "SELECT shard, epoch FROM shards", nil, func(s *sqlite.Stmt) error {
 		w.epochs[s.ColumnInt64(0)] = uint64(s.ColumnInt64(1))
 		return nil
@@ -105,6 +130,12 @@ func (w *writer) submit(ctx context.Context, commits []*core.Commit, done func([
 // not touch what the caller goes on to use.
 func (w *writer) do(ctx context.Context, bytes int, change func(*sqlite.Conn) error) error {
 	return w.await(ctx, &job{change: change, bytes: bytes, finished: make(chan error, 1)})
+}
+
+// share runs a change as do does, but in a transaction with commits and other such changes, so that they share its sync. The change runs again
+// when the transaction fails because of another, so that it must set anew what it leaves behind. An error means that the database failed.
+func (w *writer) share(ctx context.Context, bytes int, change func(*sqlite.Conn) error) error {
+	return w.await(ctx, &job{change: change, shared: true, bytes: bytes, finished: make(chan error, 1)})
 }
 
 // outside runs f with the writer's connection between two transactions, and waits for it as do does.
@@ -169,7 +200,7 @@ func (w *writer) run() {
 	defer close(w.stopped)
 	for range w.wake {
 		for w.take() {
-			if first := w.batch[0]; first.change != nil {
+			if first := w.batch[0]; first.alone() {
 				first.finished <- w.applyChange(first)
 			} else {
 				w.applyJobs(w.batch)
@@ -191,14 +222,14 @@ func (w *writer) take() bool {
 	w.batch = w.batch[:0]
 	commits, bytes := 0, 0
 	for _, j := range w.queue {
-		alone := j.change != nil
-		if len(w.batch) > 0 && (alone || commits+len(j.commits) > maxBatchCommits || bytes+j.bytes > maxBatchBytes) {
+		full := commits+len(j.commits) > maxBatchCommits || bytes+j.bytes > maxBatchBytes || len(w.batch) == maxBatchCommits
+		if len(w.batch) > 0 && (j.alone() || full) {
 			break
 		}
 		w.batch = append(w.batch, j)
 		commits += len(j.commits)
 		bytes += j.bytes
-		if alone {
+		if j.alone() {
 			break
 		}
 	}
@@ -237,7 +268,7 @@ func (w *writer) close() error {
 
 // applyJobs makes the commits of several callers durable and answers them.
 func (w *writer) applyJobs(jobs []*job) {
-	w.published = w.published[:0]
+	w.published, w.emitted, w.duplicates = w.published[:0], nil, 0
 	stats, err := w.transact(jobs)
 	if err != nil && len(jobs) > 1 && !w.broken(err) {
 		// One of the jobs cannot be stored. Its neighbours must not suffer, so each gets a transaction of its own.
@@ -250,17 +281,19 @@ func (w *writer) applyJobs(jobs []*job) {
 		w.applySingly(jobs[0])
 		return
 	}
+	if err == nil {
+		// Before the answers, so that who was answered and then watches for new events is not told of the old one.
+		w.tell.Append(w.emitted)
+	}
 	for _, j := range jobs {
-		if err != nil {
-			j.results = core.Failed(j.commits, core.StoreFailed())
-		}
-		j.done(j.results)
+		j.answer(err)
 	}
 	if err != nil {
 		w.onFail(err)
 		return
 	}
 	w.publish()
+	stats.events, stats.duplicates = len(w.emitted), w.duplicates
 	w.onBatch(stats)
 }
 
@@ -290,8 +323,14 @@ func (w *writer) transact(jobs []*job) (stats batchStats, err error) {
 		return stats, w.undo(err)
 	}
 	for _, j := range jobs {
-		j.results = make([]core.Result, len(j.commits))
 		stats.bytes += j.bytes
+		if j.change != nil {
+			if err := j.change(w.conn); err != nil {
+				return stats, w.undo(err)
+			}
+			continue
+		}
+		j.results = make([]core.Result, len(j.commits))
 		for i, c := range j.commits {
 			if j.results[i], err = w.apply(c); err != nil {
 				return stats, w.undo(fmt.Errorf("commit %s of run %s: %w", c.ID, c.RunID, err))

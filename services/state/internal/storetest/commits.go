@@ -184,7 +184,7 @@ func testRaces(t *testing.T, f *fixture) {
 func testReopen(t *testing.T, f *fixture) {
 	run := NewRun("a")
 	run.RequestID = "request"
-	first, second := run.Next(func(c *core.Commit) { c.Outbox = []core.OutboxEvent{{Type: "x", Record: []byte{}}} }), run.Next()
+	first, second := run.Next(emit("x")), run.Next()
 	f.commit(t, first)
 	f.Store = f.reopen()
 
@@ -192,8 +192,8 @@ func testReopen(t *testing.T, f *fixture) {
 	wantEqual(t, "sequence", f.sequence(t, "a"), first.Sequence)
 	f.commit(t, second)
 	f.refused(t, func() *core.Commit { c := NewRun("a").Next(); c.ID = "other"; return c }(), reasonRunID)
-	f.commit(t, run.Next(func(c *core.Commit) { c.Outbox = []core.OutboxEvent{{Type: "x", Record: []byte{}}} }))
-	events, err := f.ListEvents(f.ctx, core.DefaultNamespace, "", 0, 10)
+	f.commit(t, run.Next(emit("x")))
+	events, err := f.ListEvents(f.ctx, core.EventQuery{Namespace: core.DefaultNamespace, Limit: 10})
 	if err != nil || len(events) != 2 || events[1].Position != 2 {
 		t.Errorf("events after reopening: %+v, %v", events, err)
 	}

@@ -92,44 +92,6 @@ func testEscalations(t *testing.T, f *fixture) {
 	wantEqual(t, "sequence of the run that was refused", f.sequence(t, "b"), 2)
 }
 
-func testEvents(t *testing.T, f *fixture) {
-	emit := func(types ...string) func(*core.Commit) {
-		return func(c *core.Commit) {
-			for _, typ := range types {
-				c.Outbox = append(c.Outbox, core.OutboxEvent{Type: typ, Record: marshal(&workflowv1.EmittedEvent{Id: c.ID + typ, Type: typ})})
-			}
-		}
-	}
-	a, b := NewRun("a"), NewRun("b")
-	other := NewRun("c")
-	other.Namespace = "other"
-	f.commit(t, a.Next(emit("x", "y")), b.Next(emit("x")), other.Next(emit("x")), a.Next(emit("y")))
-	refused := NewRun("d")
-	refused.Epoch = 9
-	f.refused(t, refused.Next(emit("x")), reasonFenced)
-
-	list := func(typ string, after uint64, limit int) (all []string) {
-		t.Helper()
-		events, err := f.ListEvents(f.ctx, core.DefaultNamespace, typ, after, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range events {
-			if e.Time.IsZero() {
-				t.Errorf("event %d has no time", e.Position)
-			}
-			all = append(all, fmt.Sprint(e.Position, " ", e.RunID))
-		}
-		return all
-	}
-	wantList(t, "all", list("", 0, 10), []string{"1 a", "2 a", "3 b", "4 a"})
-	wantList(t, "a part", list("", 1, 2), []string{"2 a", "3 b"})
-	wantList(t, "of a type", list("y", 0, 10), []string{"2 a", "4 a"})
-	wantList(t, "from the end", list("", 4, 10), nil)
-	f.commit(t, b.Next(emit("z")))
-	wantList(t, "what came since", list("", 4, 10), []string{"5 b"})
-}
-
 func testArtifacts(t *testing.T, f *fixture) {
 	artifact := func(n int) core.Artifact {
 		data := bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n]

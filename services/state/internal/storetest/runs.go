@@ -112,6 +112,39 @@ func testFilters(t *testing.T, f *fixture) {
 	}
 }
 
+func testTrees(t *testing.T, f *fixture) {
+	place := func(index core.Index) func(*core.Commit) {
+		return func(c *core.Commit) {
+			c.Index.ParentRunID, c.Index.RootRunID, c.Index.ForkedFromRunID = index.ParentRunID, index.RootRunID, index.ForkedFromRunID
+			c.Index.Paused = index.Paused
+		}
+	}
+	child := NewRun("child")
+	f.commit(t, NewRun("root").Next(), child.Next(place(core.Index{ParentRunID: "root", RootRunID: "root", Paused: true})),
+		NewRun("grandchild").Next(place(core.Index{ParentRunID: "child", RootRunID: "root"})),
+		NewRun("fork").Next(place(core.Index{ForkedFromRunID: "root"})),
+		NewRun("fork-of-child").Next(place(core.Index{ForkedFromRunID: "child", Paused: true})),
+		NewRun("alone").Next(place(core.Index{ForkedFromRunID: "gone"})))
+	list := func(filter string) []string {
+		t.Helper()
+		parsed, err := core.ParseFilter(filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids(t, pages(t, 2, func(p core.Page) ([]core.RunHead, string, error) {
+			return f.ListRuns(f.ctx, core.RunQuery{Namespace: core.DefaultNamespace, Filter: parsed}, p)
+		}))
+	}
+	wantList(t, "children", list("parent = root"), []string{"child"})
+	wantList(t, "the tree", list("root = root"), []string{"fork-of-child", "fork", "grandchild", "child"})
+	wantList(t, "children of the tree", list(`root = root AND parent != ""`), []string{"grandchild", "child"})
+	wantList(t, "roots", list(`root = ""`), []string{"alone", "root"})
+	wantList(t, "paused", list("paused = true"), []string{"fork-of-child", "child"})
+	f.commit(t, child.Next()) // it goes on, and stays where it is in the tree
+	wantList(t, "paused since", list("paused = true"), []string{"fork-of-child"})
+	wantList(t, "children since", list("parent = root AND paused = false"), []string{"child"})
+}
+
 func testAttention(t *testing.T, f *fixture) {
 	f.claim(t, 2)
 	f.claim(t, 3)

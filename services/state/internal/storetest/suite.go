@@ -20,6 +20,7 @@ type Store interface {
 	core.ArtifactStore
 	core.EscalationStore
 	core.EventStore
+	core.RecordStore
 	core.DefinitionStore
 }
 
@@ -32,6 +33,8 @@ func Test(t *testing.T, open func(t *testing.T) (store Store, reopen func() Stor
 		{"Commits", testCommits}, {"Creation", testCreation}, {"Fencing", testFencing}, {"Batches", testBatches},
 		{"Races", testRaces}, {"History", testHistory}, {"Watch", testWatch}, {"Runs", testRuns}, {"Filters", testFilters},
 		{"Attention", testAttention}, {"Ledger", testLedger}, {"Escalations", testEscalations}, {"Events", testEvents},
+		{"DuplicateEvents", testDuplicateEvents}, {"LogPositions", testLogPositions}, {"ReadLog", testReadLog}, {"WatchLog", testWatchLog},
+		{"Records", testRecords}, {"RecordRaces", testRecordRaces}, {"Trees", testTrees},
 		{"Artifacts", testArtifacts}, {"Definitions", testDefinitions}, {"Reopen", testReopen},
 	}
 	for _, suite := range suites {

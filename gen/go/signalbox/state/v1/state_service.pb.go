@@ -784,7 +784,7 @@ type RunCommit struct {
 	Operations []*v1.Operation `protobuf:"bytes,11,rep,name=operations,proto3" json:"operations,omitempty"`
 	// Escalations that changed.
 	Escalations []*EscalationRecord `protobuf:"bytes,12,rep,name=escalations,proto3" json:"escalations,omitempty"`
-	// Events to publish.
+	// Events to publish, in the order of outbox_sequences. One whose source and id are in the namespace's log already is left out.
 	Outbox []*v1.EmittedEvent `protobuf:"bytes,13,rep,name=outbox,proto3" json:"outbox,omitempty"`
 	// Large values that the events name.
 	Artifacts []*Artifact `protobuf:"bytes,14,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
@@ -792,8 +792,10 @@ type RunCommit struct {
 	RequestId string `protobuf:"bytes,15,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Digest of what the start asked for; a request_id with another digest is refused as REQUEST_ID_REUSED.
 	RequestDigest []byte `protobuf:"bytes,16,opt,name=request_digest,json=requestDigest,proto3" json:"request_digest,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Sequences of the history events that emit the events of outbox, ascending, one for each. Unset: `sequence` for all.
+	OutboxSequences []uint64 `protobuf:"varint,17,rep,packed,name=outbox_sequences,json=outboxSequences,proto3" json:"outbox_sequences,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RunCommit) Reset() {
@@ -938,6 +940,13 @@ func (x *RunCommit) GetRequestDigest() []byte {
 	return nil
 }
 
+func (x *RunCommit) GetOutboxSequences() []uint64 {
+	if x != nil {
+		return x.OutboxSequences
+	}
+	return nil
+}
+
 // RunIndex holds the columns by which runs are found.
 type RunIndex struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -958,7 +967,15 @@ type RunIndex struct {
 	// When its next timer is due. Unset: none.
 	WakeTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=wake_time,json=wakeTime,proto3" json:"wake_time,omitempty"`
 	// Whether its owner has something to do or to wait for; false once it ended and nothing is left to confirm.
-	Attention     bool `protobuf:"varint,9,opt,name=attention,proto3" json:"attention,omitempty"`
+	Attention bool `protobuf:"varint,9,opt,name=attention,proto3" json:"attention,omitempty"`
+	// Parent of a sub-workflow. Read on creation only. Unset: none.
+	ParentRunId string `protobuf:"bytes,10,opt,name=parent_run_id,json=parentRunId,proto3" json:"parent_run_id,omitempty"`
+	// Root of the tree of runs. Read on creation only. Unset: the run is a root itself, or belongs to the tree of forked_from_run_id.
+	RootRunId string `protobuf:"bytes,11,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
+	// Source of a fork, to whose tree the fork belongs. Read on creation only. Unset: none.
+	ForkedFromRunId string `protobuf:"bytes,12,opt,name=forked_from_run_id,json=forkedFromRunId,proto3" json:"forked_from_run_id,omitempty"`
+	// Whether the run begins nothing new because it is paused.
+	Paused        bool `protobuf:"varint,13,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1052,6 +1069,34 @@ func (x *RunIndex) GetWakeTime() *timestamppb.Timestamp {
 func (x *RunIndex) GetAttention() bool {
 	if x != nil {
 		return x.Attention
+	}
+	return false
+}
+
+func (x *RunIndex) GetParentRunId() string {
+	if x != nil {
+		return x.ParentRunId
+	}
+	return ""
+}
+
+func (x *RunIndex) GetRootRunId() string {
+	if x != nil {
+		return x.RootRunId
+	}
+	return ""
+}
+
+func (x *RunIndex) GetForkedFromRunId() string {
+	if x != nil {
+		return x.ForkedFromRunId
+	}
+	return ""
+}
+
+func (x *RunIndex) GetPaused() bool {
+	if x != nil {
+		return x.Paused
 	}
 	return false
 }
@@ -1251,7 +1296,7 @@ type Record struct {
 	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
 	// What it holds, for its owner to read.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	// Grows with every write, from 1.
+	// Grows with every write, from 1. A record that is made again after its removal begins at 1 again.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// When it was last written.
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
@@ -1340,7 +1385,7 @@ type PutRecordRequest struct {
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Identity.
 	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
-	// What it is to hold.
+	// What it is to hold, at most 1 MiB.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	// Version that it must be at; 0 with create_only unset: any.
 	ExpectedVersion uint64 `protobuf:"varint,5,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
@@ -2090,15 +2135,21 @@ func (x *GetArchivedRunRequest) GetRunId() string {
 	return ""
 }
 
-// GetArchivedRunResponse is a part of an archived run.
+// GetArchivedRunResponse is a part of an archived run: first about it, then its history, then the rest.
 type GetArchivedRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// About the run, and its head. Only in the first part.
 	Archived *ArchivedRun `protobuf:"bytes,1,opt,name=archived,proto3" json:"archived,omitempty"`
 	// The head. Only in the first part.
 	Run *v1.Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
-	// Events of its history, in order.
-	Events        []*v1.HistoryEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Events of its history, in order. Payloads that were artifacts of up to 1 MiB hold their bytes.
+	Events []*v1.HistoryEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Its ledger.
+	Operations []*v1.Operation `protobuf:"bytes,4,rep,name=operations,proto3" json:"operations,omitempty"`
+	// Its escalations.
+	Escalations []*EscalationRecord `protobuf:"bytes,5,rep,name=escalations,proto3" json:"escalations,omitempty"`
+	// Some of the bytes of a larger artifact; they come before the first event that names it, in order.
+	ArtifactPiece *ArtifactPiece `protobuf:"bytes,6,opt,name=artifact_piece,json=artifactPiece,proto3" json:"artifact_piece,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2154,6 +2205,91 @@ func (x *GetArchivedRunResponse) GetEvents() []*v1.HistoryEvent {
 	return nil
 }
 
+func (x *GetArchivedRunResponse) GetOperations() []*v1.Operation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *GetArchivedRunResponse) GetEscalations() []*EscalationRecord {
+	if x != nil {
+		return x.Escalations
+	}
+	return nil
+}
+
+func (x *GetArchivedRunResponse) GetArtifactPiece() *ArtifactPiece {
+	if x != nil {
+		return x.ArtifactPiece
+	}
+	return nil
+}
+
+// ArtifactPiece is some of the bytes of an artifact.
+type ArtifactPiece struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Content address of the whole.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Place of the first byte in the whole.
+	Offset uint64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The bytes.
+	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactPiece) Reset() {
+	*x = ArtifactPiece{}
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactPiece) ProtoMessage() {}
+
+func (x *ArtifactPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactPiece.ProtoReflect.Descriptor instead.
+func (*ArtifactPiece) Descriptor() ([]byte, []int) {
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ArtifactPiece) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ArtifactPiece) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ArtifactPiece) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // ListArchivedRunsRequest selects runs of the archive.
 type ListArchivedRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2171,7 +2307,7 @@ type ListArchivedRunsRequest struct {
 
 func (x *ListArchivedRunsRequest) Reset() {
 	*x = ListArchivedRunsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2319,7 @@ func (x *ListArchivedRunsRequest) String() string {
 func (*ListArchivedRunsRequest) ProtoMessage() {}
 
 func (x *ListArchivedRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[28]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2332,7 @@ func (x *ListArchivedRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArchivedRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListArchivedRunsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{28}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListArchivedRunsRequest) GetNamespace() string {
@@ -2240,7 +2376,7 @@ type ListArchivedRunsResponse struct {
 
 func (x *ListArchivedRunsResponse) Reset() {
 	*x = ListArchivedRunsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2388,7 @@ func (x *ListArchivedRunsResponse) String() string {
 func (*ListArchivedRunsResponse) ProtoMessage() {}
 
 func (x *ListArchivedRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[29]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2401,7 @@ func (x *ListArchivedRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArchivedRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListArchivedRunsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{29}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListArchivedRunsResponse) GetRuns() []*ArchivedRun {
@@ -2297,7 +2433,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2445,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[30]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2458,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{30}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetRunRequest) GetNamespace() string {
@@ -2359,7 +2495,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2507,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[31]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2520,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{31}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetRunResponse) GetRun() *v1.Run {
@@ -2406,8 +2542,8 @@ type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Namespace. Unset: "default"; "*": all.
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Filter in the AIP-160 language over workflow, version, state, status, outcome, start_time, update_time: `workflow = "a" AND
-	// status = RUNNING`. Unset: all.
+	// Filter in the AIP-160 language over workflow, version, state, status, outcome, start_time, update_time, parent and root (ids of runs) and
+	// paused: `workflow = "a" AND status = RUNNING`. Unset: all.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Most entries in one page. Unset: 50; at most 1000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2419,7 +2555,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2567,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[32]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2580,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{32}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRunsRequest) GetNamespace() string {
@@ -2488,7 +2624,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2636,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[33]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2649,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{33}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRunsResponse) GetRuns() []*v1.Run {
@@ -2549,7 +2685,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2697,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[34]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2710,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{34}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListHistoryRequest) GetNamespace() string {
@@ -2625,7 +2761,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2773,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[35]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2786,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{35}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListHistoryResponse) GetEvents() []*v1.HistoryEvent {
@@ -2684,7 +2820,7 @@ type GetHistoryEventsRequest struct {
 
 func (x *GetHistoryEventsRequest) Reset() {
 	*x = GetHistoryEventsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2832,7 @@ func (x *GetHistoryEventsRequest) String() string {
 func (*GetHistoryEventsRequest) ProtoMessage() {}
 
 func (x *GetHistoryEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[36]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2845,7 @@ func (x *GetHistoryEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryEventsRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryEventsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{36}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetHistoryEventsRequest) GetNamespace() string {
@@ -2751,7 +2887,7 @@ type GetHistoryEventsResponse struct {
 
 func (x *GetHistoryEventsResponse) Reset() {
 	*x = GetHistoryEventsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2899,7 @@ func (x *GetHistoryEventsResponse) String() string {
 func (*GetHistoryEventsResponse) ProtoMessage() {}
 
 func (x *GetHistoryEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[37]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2912,7 @@ func (x *GetHistoryEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryEventsResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryEventsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{37}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetHistoryEventsResponse) GetEvents() []*v1.HistoryEvent {
@@ -2801,7 +2937,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +2949,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[38]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +2962,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{38}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchRunRequest) GetNamespace() string {
@@ -2863,7 +2999,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +3011,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[39]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +3024,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{39}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchRunResponse) GetEvents() []*v1.HistoryEvent {
@@ -2928,7 +3064,7 @@ type ListOperationsRequest struct {
 
 func (x *ListOperationsRequest) Reset() {
 	*x = ListOperationsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3076,7 @@ func (x *ListOperationsRequest) String() string {
 func (*ListOperationsRequest) ProtoMessage() {}
 
 func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[40]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3089,7 @@ func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{40}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListOperationsRequest) GetNamespace() string {
@@ -3018,7 +3154,7 @@ type ListOperationsResponse struct {
 
 func (x *ListOperationsResponse) Reset() {
 	*x = ListOperationsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3166,7 @@ func (x *ListOperationsResponse) String() string {
 func (*ListOperationsResponse) ProtoMessage() {}
 
 func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[41]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3179,7 @@ func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{41}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListOperationsResponse) GetEntries() []*LedgerEntry {
@@ -3073,7 +3209,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3221,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[42]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3234,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{42}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LedgerEntry) GetRunId() string {
@@ -3128,7 +3264,7 @@ type ClaimShardsRequest struct {
 
 func (x *ClaimShardsRequest) Reset() {
 	*x = ClaimShardsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3276,7 @@ func (x *ClaimShardsRequest) String() string {
 func (*ClaimShardsRequest) ProtoMessage() {}
 
 func (x *ClaimShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[43]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3289,7 @@ func (x *ClaimShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimShardsRequest.ProtoReflect.Descriptor instead.
 func (*ClaimShardsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{43}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClaimShardsRequest) GetShards() []uint32 {
@@ -3181,7 +3317,7 @@ type ClaimShardsResponse struct {
 
 func (x *ClaimShardsResponse) Reset() {
 	*x = ClaimShardsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3329,7 @@ func (x *ClaimShardsResponse) String() string {
 func (*ClaimShardsResponse) ProtoMessage() {}
 
 func (x *ClaimShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[44]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3342,7 @@ func (x *ClaimShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimShardsResponse.ProtoReflect.Descriptor instead.
 func (*ClaimShardsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{44}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClaimShardsResponse) GetEpochs() []uint64 {
@@ -3227,7 +3363,7 @@ type LoadAttentionRequest struct {
 
 func (x *LoadAttentionRequest) Reset() {
 	*x = LoadAttentionRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3375,7 @@ func (x *LoadAttentionRequest) String() string {
 func (*LoadAttentionRequest) ProtoMessage() {}
 
 func (x *LoadAttentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[45]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3388,7 @@ func (x *LoadAttentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAttentionRequest.ProtoReflect.Descriptor instead.
 func (*LoadAttentionRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{45}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LoadAttentionRequest) GetShards() []uint32 {
@@ -3273,7 +3409,7 @@ type LoadAttentionResponse struct {
 
 func (x *LoadAttentionResponse) Reset() {
 	*x = LoadAttentionResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3421,7 @@ func (x *LoadAttentionResponse) String() string {
 func (*LoadAttentionResponse) ProtoMessage() {}
 
 func (x *LoadAttentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[46]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3434,7 @@ func (x *LoadAttentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAttentionResponse.ProtoReflect.Descriptor instead.
 func (*LoadAttentionResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{46}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LoadAttentionResponse) GetRuns() []*ShardRun {
@@ -3321,7 +3457,7 @@ type ShardRun struct {
 
 func (x *ShardRun) Reset() {
 	*x = ShardRun{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3469,7 @@ func (x *ShardRun) String() string {
 func (*ShardRun) ProtoMessage() {}
 
 func (x *ShardRun) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[47]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3482,7 @@ func (x *ShardRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardRun.ProtoReflect.Descriptor instead.
 func (*ShardRun) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{47}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ShardRun) GetShard() uint32 {
@@ -3378,7 +3514,7 @@ type PutArtifactRequest struct {
 
 func (x *PutArtifactRequest) Reset() {
 	*x = PutArtifactRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3526,7 @@ func (x *PutArtifactRequest) String() string {
 func (*PutArtifactRequest) ProtoMessage() {}
 
 func (x *PutArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[48]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3539,7 @@ func (x *PutArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutArtifactRequest.ProtoReflect.Descriptor instead.
 func (*PutArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{48}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PutArtifactRequest) GetNamespace() string {
@@ -3438,7 +3574,7 @@ type PutArtifactResponse struct {
 
 func (x *PutArtifactResponse) Reset() {
 	*x = PutArtifactResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3586,7 @@ func (x *PutArtifactResponse) String() string {
 func (*PutArtifactResponse) ProtoMessage() {}
 
 func (x *PutArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[49]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3599,7 @@ func (x *PutArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutArtifactResponse.ProtoReflect.Descriptor instead.
 func (*PutArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{49}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PutArtifactResponse) GetArtifact() *v1.ArtifactRef {
@@ -3490,7 +3626,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3638,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[50]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3651,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{50}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetArtifactRequest) GetNamespace() string {
@@ -3557,7 +3693,7 @@ type GetArtifactResponse struct {
 
 func (x *GetArtifactResponse) Reset() {
 	*x = GetArtifactResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3705,7 @@ func (x *GetArtifactResponse) String() string {
 func (*GetArtifactResponse) ProtoMessage() {}
 
 func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[51]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3718,7 @@ func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactResponse.ProtoReflect.Descriptor instead.
 func (*GetArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{51}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetArtifactResponse) GetData() []byte {
@@ -3621,7 +3757,7 @@ type EscalationRecord struct {
 
 func (x *EscalationRecord) Reset() {
 	*x = EscalationRecord{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3633,7 +3769,7 @@ func (x *EscalationRecord) String() string {
 func (*EscalationRecord) ProtoMessage() {}
 
 func (x *EscalationRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[52]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3646,7 +3782,7 @@ func (x *EscalationRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EscalationRecord.ProtoReflect.Descriptor instead.
 func (*EscalationRecord) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{52}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EscalationRecord) GetId() string {
@@ -3732,7 +3868,7 @@ type GetEscalationRequest struct {
 
 func (x *GetEscalationRequest) Reset() {
 	*x = GetEscalationRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +3880,7 @@ func (x *GetEscalationRequest) String() string {
 func (*GetEscalationRequest) ProtoMessage() {}
 
 func (x *GetEscalationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[53]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +3893,7 @@ func (x *GetEscalationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEscalationRequest.ProtoReflect.Descriptor instead.
 func (*GetEscalationRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{53}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetEscalationRequest) GetNamespace() string {
@@ -3785,7 +3921,7 @@ type GetEscalationResponse struct {
 
 func (x *GetEscalationResponse) Reset() {
 	*x = GetEscalationResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3933,7 @@ func (x *GetEscalationResponse) String() string {
 func (*GetEscalationResponse) ProtoMessage() {}
 
 func (x *GetEscalationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[54]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3946,7 @@ func (x *GetEscalationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEscalationResponse.ProtoReflect.Descriptor instead.
 func (*GetEscalationResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{54}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetEscalationResponse) GetEscalation() *EscalationRecord {
@@ -3839,7 +3975,7 @@ type ListEscalationsRequest struct {
 
 func (x *ListEscalationsRequest) Reset() {
 	*x = ListEscalationsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3987,7 @@ func (x *ListEscalationsRequest) String() string {
 func (*ListEscalationsRequest) ProtoMessage() {}
 
 func (x *ListEscalationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[55]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +4000,7 @@ func (x *ListEscalationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEscalationsRequest.ProtoReflect.Descriptor instead.
 func (*ListEscalationsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{55}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListEscalationsRequest) GetNamespace() string {
@@ -3915,7 +4051,7 @@ type ListEscalationsResponse struct {
 
 func (x *ListEscalationsResponse) Reset() {
 	*x = ListEscalationsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4063,7 @@ func (x *ListEscalationsResponse) String() string {
 func (*ListEscalationsResponse) ProtoMessage() {}
 
 func (x *ListEscalationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[56]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4076,7 @@ func (x *ListEscalationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEscalationsResponse.ProtoReflect.Descriptor instead.
 func (*ListEscalationsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{56}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListEscalationsResponse) GetEscalations() []*EscalationRecord {
@@ -3968,7 +4104,9 @@ type ListEventsRequest struct {
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token of the page; also the position to go on from later. Unset: the beginning.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only events committed after this run's event of since_sequence was. Unset: from the beginning of the log.
+	// Only events committed after this run's event of since_sequence was. Those that the run emitted in the very same commit count as later
+	// when they were emitted by a later event of its history. In what a fork inherited, its source's events count. Unset: from the beginning
+	// of the log.
 	SinceRunId string `protobuf:"bytes,5,opt,name=since_run_id,json=sinceRunId,proto3" json:"since_run_id,omitempty"`
 	// Sequence of an event of since_run_id. 0: its first.
 	SinceSequence uint64 `protobuf:"varint,6,opt,name=since_sequence,json=sinceSequence,proto3" json:"since_sequence,omitempty"`
@@ -3980,7 +4118,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4130,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[57]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4143,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{57}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListEventsRequest) GetNamespace() string {
@@ -4062,7 +4200,8 @@ type PublishEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Namespace. Unset: "default".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The event. Its id, type and source are required; data is JSON.
+	// The event. Its id, type and source are required, of at most 1 KiB each, as the subject is. Data is JSON, inline up to 32 KiB, or an
+	// artifact that the namespace has. Types that begin with "signal." are those of signals and cannot be published.
 	Event         *v1.EmittedEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4070,7 +4209,7 @@ type PublishEventRequest struct {
 
 func (x *PublishEventRequest) Reset() {
 	*x = PublishEventRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4221,7 @@ func (x *PublishEventRequest) String() string {
 func (*PublishEventRequest) ProtoMessage() {}
 
 func (x *PublishEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[58]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4234,7 @@ func (x *PublishEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEventRequest.ProtoReflect.Descriptor instead.
 func (*PublishEventRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{58}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PublishEventRequest) GetNamespace() string {
@@ -4125,7 +4264,7 @@ type PublishEventResponse struct {
 
 func (x *PublishEventResponse) Reset() {
 	*x = PublishEventResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4276,7 @@ func (x *PublishEventResponse) String() string {
 func (*PublishEventResponse) ProtoMessage() {}
 
 func (x *PublishEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[59]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4289,7 @@ func (x *PublishEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEventResponse.ProtoReflect.Descriptor instead.
 func (*PublishEventResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{59}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PublishEventResponse) GetPosition() uint64 {
@@ -4184,7 +4323,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4196,7 +4335,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[60]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4209,7 +4348,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{60}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -4243,17 +4382,19 @@ func (x *WatchEventsRequest) GetOnlyNew() bool {
 // WatchEventsResponse is some events.
 type WatchEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events, in order. Empty once at the start, when the watch stands.
+	// The events, in order. Empty once at the start, when the watch stands, and when only the cursor has moved on.
 	Events []*PublishedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Cursor after the last of them.
-	Cursor        uint64 `protobuf:"varint,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Cursor to go on from after them.
+	Cursor uint64 `protobuf:"varint,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Whether events before these are missing because the retention of events has removed them.
+	Gap           bool `protobuf:"varint,3,opt,name=gap,proto3" json:"gap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4265,7 +4406,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[61]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4278,7 +4419,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{61}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*PublishedEvent {
@@ -4295,6 +4436,13 @@ func (x *WatchEventsResponse) GetCursor() uint64 {
 	return 0
 }
 
+func (x *WatchEventsResponse) GetGap() bool {
+	if x != nil {
+		return x.Gap
+	}
+	return false
+}
+
 // ListEventsResponse is a page of events.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4308,7 +4456,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4320,7 +4468,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[62]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4333,7 +4481,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{62}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListEventsResponse) GetEvents() []*PublishedEvent {
@@ -4371,7 +4519,7 @@ type PublishedEvent struct {
 
 func (x *PublishedEvent) Reset() {
 	*x = PublishedEvent{}
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4531,7 @@ func (x *PublishedEvent) String() string {
 func (*PublishedEvent) ProtoMessage() {}
 
 func (x *PublishedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[63]
+	mi := &file_signalbox_state_v1_state_service_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4544,7 @@ func (x *PublishedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedEvent.ProtoReflect.Descriptor instead.
 func (*PublishedEvent) Descriptor() ([]byte, []int) {
-	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{63}
+	return file_signalbox_state_v1_state_service_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PublishedEvent) GetPosition() uint64 {
@@ -4503,7 +4651,7 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\vdefinitions\x18\x01 \x03(\v2%.signalbox.state.v1.DefinitionVersionR\vdefinitions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
 	"\x11CommitRunsRequest\x12?\n" +
-	"\acommits\x18\x01 \x03(\v2\x1d.signalbox.state.v1.RunCommitB\x06\xbaH\x03\xd8\x01\x03R\acommits\"\xfb\x04\n" +
+	"\acommits\x18\x01 \x03(\v2\x1d.signalbox.state.v1.RunCommitB\x06\xbaH\x03\xd8\x01\x03R\acommits\"\xa6\x05\n" +
 	"\tRunCommit\x12\x1b\n" +
 	"\tcommit_id\x18\x01 \x01(\tR\bcommitId\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x14\n" +
@@ -4524,7 +4672,8 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\tartifacts\x18\x0e \x03(\v2\x1c.signalbox.state.v1.ArtifactR\tartifacts\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x0f \x01(\tR\trequestId\x12%\n" +
-	"\x0erequest_digest\x18\x10 \x01(\fR\rrequestDigest\"\x99\x03\n" +
+	"\x0erequest_digest\x18\x10 \x01(\fR\rrequestDigest\x12)\n" +
+	"\x10outbox_sequences\x18\x11 \x03(\x04R\x0foutboxSequences\"\xa2\x04\n" +
 	"\bRunIndex\x128\n" +
 	"\x06status\x18\x01 \x01(\x0e2 .signalbox.workflow.v1.RunStatusR\x06status\x128\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x12\x1a\n" +
@@ -4536,7 +4685,12 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x127\n" +
 	"\twake_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bwakeTime\x12\x1c\n" +
-	"\tattention\x18\t \x01(\bR\tattention\"6\n" +
+	"\tattention\x18\t \x01(\bR\tattention\x12\"\n" +
+	"\rparent_run_id\x18\n" +
+	" \x01(\tR\vparentRunId\x12\x1e\n" +
+	"\vroot_run_id\x18\v \x01(\tR\trootRunId\x12+\n" +
+	"\x12forked_from_run_id\x18\f \x01(\tR\x0fforkedFromRunId\x12\x16\n" +
+	"\x06paused\x18\r \x01(\bR\x06paused\"6\n" +
 	"\bArtifact\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"P\n" +
@@ -4555,13 +4709,13 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12;\n" +
 	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\"\xd6\x01\n" +
+	"updateTime\"\xcb\x01\n" +
 	"\x10PutRecordRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\x04kind\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04kind\x12\x1a\n" +
 	"\x02id\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x02id\x12\x1d\n" +
-	"\x04data\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x04data\x12)\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x02id\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x12)\n" +
 	"\x10expected_version\x18\x05 \x01(\x04R\x0fexpectedVersion\x12\x1f\n" +
 	"\vcreate_only\x18\x06 \x01(\bR\n" +
 	"createOnly\"-\n" +
@@ -4607,11 +4761,20 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"size_bytes\x18\t \x01(\x04R\tsizeBytes\"U\n" +
 	"\x15GetArchivedRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
-	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"\xc0\x01\n" +
+	"\x06run_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"\x94\x03\n" +
 	"\x16GetArchivedRunResponse\x12;\n" +
 	"\barchived\x18\x01 \x01(\v2\x1f.signalbox.state.v1.ArchivedRunR\barchived\x12,\n" +
 	"\x03run\x18\x02 \x01(\v2\x1a.signalbox.workflow.v1.RunR\x03run\x12;\n" +
-	"\x06events\x18\x03 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\"\x9b\x01\n" +
+	"\x06events\x18\x03 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\x12@\n" +
+	"\n" +
+	"operations\x18\x04 \x03(\v2 .signalbox.workflow.v1.OperationR\n" +
+	"operations\x12F\n" +
+	"\vescalations\x18\x05 \x03(\v2$.signalbox.state.v1.EscalationRecordR\vescalations\x12H\n" +
+	"\x0eartifact_piece\x18\x06 \x01(\v2!.signalbox.state.v1.ArtifactPieceR\rartifactPiece\"S\n" +
+	"\rArtifactPiece\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"\x9b\x01\n" +
 	"\x17ListArchivedRunsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12'\n" +
@@ -4759,10 +4922,11 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1e\n" +
 	"\x05types\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05types\x12!\n" +
 	"\fafter_cursor\x18\x03 \x01(\x04R\vafterCursor\x12\x19\n" +
-	"\bonly_new\x18\x04 \x01(\bR\aonlyNew\"i\n" +
+	"\bonly_new\x18\x04 \x01(\bR\aonlyNew\"{\n" +
 	"\x13WatchEventsResponse\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\"x\n" +
+	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\x12\x10\n" +
+	"\x03gap\x18\x03 \x01(\bR\x03gap\"x\n" +
 	"\x12ListEventsResponse\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
@@ -4831,7 +4995,7 @@ func file_signalbox_state_v1_state_service_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_state_v1_state_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_state_v1_state_service_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_signalbox_state_v1_state_service_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_signalbox_state_v1_state_service_proto_goTypes = []any{
 	(EscalationState)(0),             // 0: signalbox.state.v1.EscalationState
 	(*RegisterRequest)(nil),          // 1: signalbox.state.v1.RegisterRequest
@@ -4862,170 +5026,174 @@ var file_signalbox_state_v1_state_service_proto_goTypes = []any{
 	(*ArchivedRun)(nil),              // 26: signalbox.state.v1.ArchivedRun
 	(*GetArchivedRunRequest)(nil),    // 27: signalbox.state.v1.GetArchivedRunRequest
 	(*GetArchivedRunResponse)(nil),   // 28: signalbox.state.v1.GetArchivedRunResponse
-	(*ListArchivedRunsRequest)(nil),  // 29: signalbox.state.v1.ListArchivedRunsRequest
-	(*ListArchivedRunsResponse)(nil), // 30: signalbox.state.v1.ListArchivedRunsResponse
-	(*GetRunRequest)(nil),            // 31: signalbox.state.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 32: signalbox.state.v1.GetRunResponse
-	(*ListRunsRequest)(nil),          // 33: signalbox.state.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 34: signalbox.state.v1.ListRunsResponse
-	(*ListHistoryRequest)(nil),       // 35: signalbox.state.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),      // 36: signalbox.state.v1.ListHistoryResponse
-	(*GetHistoryEventsRequest)(nil),  // 37: signalbox.state.v1.GetHistoryEventsRequest
-	(*GetHistoryEventsResponse)(nil), // 38: signalbox.state.v1.GetHistoryEventsResponse
-	(*WatchRunRequest)(nil),          // 39: signalbox.state.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),         // 40: signalbox.state.v1.WatchRunResponse
-	(*ListOperationsRequest)(nil),    // 41: signalbox.state.v1.ListOperationsRequest
-	(*ListOperationsResponse)(nil),   // 42: signalbox.state.v1.ListOperationsResponse
-	(*LedgerEntry)(nil),              // 43: signalbox.state.v1.LedgerEntry
-	(*ClaimShardsRequest)(nil),       // 44: signalbox.state.v1.ClaimShardsRequest
-	(*ClaimShardsResponse)(nil),      // 45: signalbox.state.v1.ClaimShardsResponse
-	(*LoadAttentionRequest)(nil),     // 46: signalbox.state.v1.LoadAttentionRequest
-	(*LoadAttentionResponse)(nil),    // 47: signalbox.state.v1.LoadAttentionResponse
-	(*ShardRun)(nil),                 // 48: signalbox.state.v1.ShardRun
-	(*PutArtifactRequest)(nil),       // 49: signalbox.state.v1.PutArtifactRequest
-	(*PutArtifactResponse)(nil),      // 50: signalbox.state.v1.PutArtifactResponse
-	(*GetArtifactRequest)(nil),       // 51: signalbox.state.v1.GetArtifactRequest
-	(*GetArtifactResponse)(nil),      // 52: signalbox.state.v1.GetArtifactResponse
-	(*EscalationRecord)(nil),         // 53: signalbox.state.v1.EscalationRecord
-	(*GetEscalationRequest)(nil),     // 54: signalbox.state.v1.GetEscalationRequest
-	(*GetEscalationResponse)(nil),    // 55: signalbox.state.v1.GetEscalationResponse
-	(*ListEscalationsRequest)(nil),   // 56: signalbox.state.v1.ListEscalationsRequest
-	(*ListEscalationsResponse)(nil),  // 57: signalbox.state.v1.ListEscalationsResponse
-	(*ListEventsRequest)(nil),        // 58: signalbox.state.v1.ListEventsRequest
-	(*PublishEventRequest)(nil),      // 59: signalbox.state.v1.PublishEventRequest
-	(*PublishEventResponse)(nil),     // 60: signalbox.state.v1.PublishEventResponse
-	(*WatchEventsRequest)(nil),       // 61: signalbox.state.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),      // 62: signalbox.state.v1.WatchEventsResponse
-	(*ListEventsResponse)(nil),       // 63: signalbox.state.v1.ListEventsResponse
-	(*PublishedEvent)(nil),           // 64: signalbox.state.v1.PublishedEvent
-	(*v1.ToolDeclaration)(nil),       // 65: signalbox.workflow.v1.ToolDeclaration
-	(*v1.WorkflowDefinition)(nil),    // 66: signalbox.workflow.v1.WorkflowDefinition
-	(*timestamppb.Timestamp)(nil),    // 67: google.protobuf.Timestamp
-	(*v1.Operation)(nil),             // 68: signalbox.workflow.v1.Operation
-	(*v1.EmittedEvent)(nil),          // 69: signalbox.workflow.v1.EmittedEvent
-	(v1.RunStatus)(0),                // 70: signalbox.workflow.v1.RunStatus
-	(v1.Outcome)(0),                  // 71: signalbox.workflow.v1.Outcome
-	(*v1.Run)(nil),                   // 72: signalbox.workflow.v1.Run
-	(*v1.HistoryEvent)(nil),          // 73: signalbox.workflow.v1.HistoryEvent
-	(v1.OperationStatus)(0),          // 74: signalbox.workflow.v1.OperationStatus
-	(*v1.ArtifactRef)(nil),           // 75: signalbox.workflow.v1.ArtifactRef
-	(*v1.EscalationOpened)(nil),      // 76: signalbox.workflow.v1.EscalationOpened
-	(*v1.EscalationClosed)(nil),      // 77: signalbox.workflow.v1.EscalationClosed
+	(*ArtifactPiece)(nil),            // 29: signalbox.state.v1.ArtifactPiece
+	(*ListArchivedRunsRequest)(nil),  // 30: signalbox.state.v1.ListArchivedRunsRequest
+	(*ListArchivedRunsResponse)(nil), // 31: signalbox.state.v1.ListArchivedRunsResponse
+	(*GetRunRequest)(nil),            // 32: signalbox.state.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 33: signalbox.state.v1.GetRunResponse
+	(*ListRunsRequest)(nil),          // 34: signalbox.state.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 35: signalbox.state.v1.ListRunsResponse
+	(*ListHistoryRequest)(nil),       // 36: signalbox.state.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),      // 37: signalbox.state.v1.ListHistoryResponse
+	(*GetHistoryEventsRequest)(nil),  // 38: signalbox.state.v1.GetHistoryEventsRequest
+	(*GetHistoryEventsResponse)(nil), // 39: signalbox.state.v1.GetHistoryEventsResponse
+	(*WatchRunRequest)(nil),          // 40: signalbox.state.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),         // 41: signalbox.state.v1.WatchRunResponse
+	(*ListOperationsRequest)(nil),    // 42: signalbox.state.v1.ListOperationsRequest
+	(*ListOperationsResponse)(nil),   // 43: signalbox.state.v1.ListOperationsResponse
+	(*LedgerEntry)(nil),              // 44: signalbox.state.v1.LedgerEntry
+	(*ClaimShardsRequest)(nil),       // 45: signalbox.state.v1.ClaimShardsRequest
+	(*ClaimShardsResponse)(nil),      // 46: signalbox.state.v1.ClaimShardsResponse
+	(*LoadAttentionRequest)(nil),     // 47: signalbox.state.v1.LoadAttentionRequest
+	(*LoadAttentionResponse)(nil),    // 48: signalbox.state.v1.LoadAttentionResponse
+	(*ShardRun)(nil),                 // 49: signalbox.state.v1.ShardRun
+	(*PutArtifactRequest)(nil),       // 50: signalbox.state.v1.PutArtifactRequest
+	(*PutArtifactResponse)(nil),      // 51: signalbox.state.v1.PutArtifactResponse
+	(*GetArtifactRequest)(nil),       // 52: signalbox.state.v1.GetArtifactRequest
+	(*GetArtifactResponse)(nil),      // 53: signalbox.state.v1.GetArtifactResponse
+	(*EscalationRecord)(nil),         // 54: signalbox.state.v1.EscalationRecord
+	(*GetEscalationRequest)(nil),     // 55: signalbox.state.v1.GetEscalationRequest
+	(*GetEscalationResponse)(nil),    // 56: signalbox.state.v1.GetEscalationResponse
+	(*ListEscalationsRequest)(nil),   // 57: signalbox.state.v1.ListEscalationsRequest
+	(*ListEscalationsResponse)(nil),  // 58: signalbox.state.v1.ListEscalationsResponse
+	(*ListEventsRequest)(nil),        // 59: signalbox.state.v1.ListEventsRequest
+	(*PublishEventRequest)(nil),      // 60: signalbox.state.v1.PublishEventRequest
+	(*PublishEventResponse)(nil),     // 61: signalbox.state.v1.PublishEventResponse
+	(*WatchEventsRequest)(nil),       // 62: signalbox.state.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),      // 63: signalbox.state.v1.WatchEventsResponse
+	(*ListEventsResponse)(nil),       // 64: signalbox.state.v1.ListEventsResponse
+	(*PublishedEvent)(nil),           // 65: signalbox.state.v1.PublishedEvent
+	(*v1.ToolDeclaration)(nil),       // 66: signalbox.workflow.v1.ToolDeclaration
+	(*v1.WorkflowDefinition)(nil),    // 67: signalbox.workflow.v1.WorkflowDefinition
+	(*timestamppb.Timestamp)(nil),    // 68: google.protobuf.Timestamp
+	(*v1.Operation)(nil),             // 69: signalbox.workflow.v1.Operation
+	(*v1.EmittedEvent)(nil),          // 70: signalbox.workflow.v1.EmittedEvent
+	(v1.RunStatus)(0),                // 71: signalbox.workflow.v1.RunStatus
+	(v1.Outcome)(0),                  // 72: signalbox.workflow.v1.Outcome
+	(*v1.Run)(nil),                   // 73: signalbox.workflow.v1.Run
+	(*v1.HistoryEvent)(nil),          // 74: signalbox.workflow.v1.HistoryEvent
+	(v1.OperationStatus)(0),          // 75: signalbox.workflow.v1.OperationStatus
+	(*v1.ArtifactRef)(nil),           // 76: signalbox.workflow.v1.ArtifactRef
+	(*v1.EscalationOpened)(nil),      // 77: signalbox.workflow.v1.EscalationOpened
+	(*v1.EscalationClosed)(nil),      // 78: signalbox.workflow.v1.EscalationClosed
 }
 var file_signalbox_state_v1_state_service_proto_depIdxs = []int32{
-	65, // 0: signalbox.state.v1.RegisterRequest.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	66, // 0: signalbox.state.v1.RegisterRequest.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
 	4,  // 1: signalbox.state.v1.RegisterResponse.definition:type_name -> signalbox.state.v1.DefinitionVersion
 	3,  // 2: signalbox.state.v1.RegisterResponse.findings:type_name -> signalbox.state.v1.Finding
-	66, // 3: signalbox.state.v1.DefinitionVersion.definition:type_name -> signalbox.workflow.v1.WorkflowDefinition
-	65, // 4: signalbox.state.v1.DefinitionVersion.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
-	67, // 5: signalbox.state.v1.DefinitionVersion.create_time:type_name -> google.protobuf.Timestamp
+	67, // 3: signalbox.state.v1.DefinitionVersion.definition:type_name -> signalbox.workflow.v1.WorkflowDefinition
+	66, // 4: signalbox.state.v1.DefinitionVersion.tools:type_name -> signalbox.workflow.v1.ToolDeclaration
+	68, // 5: signalbox.state.v1.DefinitionVersion.create_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: signalbox.state.v1.DefinitionVersion.findings:type_name -> signalbox.state.v1.Finding
 	4,  // 7: signalbox.state.v1.GetDefinitionResponse.definition:type_name -> signalbox.state.v1.DefinitionVersion
 	4,  // 8: signalbox.state.v1.ListDefinitionsResponse.definitions:type_name -> signalbox.state.v1.DefinitionVersion
 	10, // 9: signalbox.state.v1.CommitRunsRequest.commits:type_name -> signalbox.state.v1.RunCommit
 	11, // 10: signalbox.state.v1.RunCommit.index:type_name -> signalbox.state.v1.RunIndex
-	68, // 11: signalbox.state.v1.RunCommit.operations:type_name -> signalbox.workflow.v1.Operation
-	53, // 12: signalbox.state.v1.RunCommit.escalations:type_name -> signalbox.state.v1.EscalationRecord
-	69, // 13: signalbox.state.v1.RunCommit.outbox:type_name -> signalbox.workflow.v1.EmittedEvent
+	69, // 11: signalbox.state.v1.RunCommit.operations:type_name -> signalbox.workflow.v1.Operation
+	54, // 12: signalbox.state.v1.RunCommit.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	70, // 13: signalbox.state.v1.RunCommit.outbox:type_name -> signalbox.workflow.v1.EmittedEvent
 	12, // 14: signalbox.state.v1.RunCommit.artifacts:type_name -> signalbox.state.v1.Artifact
-	70, // 15: signalbox.state.v1.RunIndex.status:type_name -> signalbox.workflow.v1.RunStatus
-	71, // 16: signalbox.state.v1.RunIndex.outcome:type_name -> signalbox.workflow.v1.Outcome
-	67, // 17: signalbox.state.v1.RunIndex.start_time:type_name -> google.protobuf.Timestamp
-	67, // 18: signalbox.state.v1.RunIndex.update_time:type_name -> google.protobuf.Timestamp
-	67, // 19: signalbox.state.v1.RunIndex.wake_time:type_name -> google.protobuf.Timestamp
+	71, // 15: signalbox.state.v1.RunIndex.status:type_name -> signalbox.workflow.v1.RunStatus
+	72, // 16: signalbox.state.v1.RunIndex.outcome:type_name -> signalbox.workflow.v1.Outcome
+	68, // 17: signalbox.state.v1.RunIndex.start_time:type_name -> google.protobuf.Timestamp
+	68, // 18: signalbox.state.v1.RunIndex.update_time:type_name -> google.protobuf.Timestamp
+	68, // 19: signalbox.state.v1.RunIndex.wake_time:type_name -> google.protobuf.Timestamp
 	14, // 20: signalbox.state.v1.CommitRunsResponse.results:type_name -> signalbox.state.v1.CommitResult
-	67, // 21: signalbox.state.v1.Record.update_time:type_name -> google.protobuf.Timestamp
+	68, // 21: signalbox.state.v1.Record.update_time:type_name -> google.protobuf.Timestamp
 	15, // 22: signalbox.state.v1.GetRecordResponse.record:type_name -> signalbox.state.v1.Record
 	15, // 23: signalbox.state.v1.ListRecordsResponse.records:type_name -> signalbox.state.v1.Record
 	26, // 24: signalbox.state.v1.ArchiveRunResponse.archived:type_name -> signalbox.state.v1.ArchivedRun
-	71, // 25: signalbox.state.v1.ArchivedRun.outcome:type_name -> signalbox.workflow.v1.Outcome
-	67, // 26: signalbox.state.v1.ArchivedRun.end_time:type_name -> google.protobuf.Timestamp
-	67, // 27: signalbox.state.v1.ArchivedRun.archive_time:type_name -> google.protobuf.Timestamp
+	72, // 25: signalbox.state.v1.ArchivedRun.outcome:type_name -> signalbox.workflow.v1.Outcome
+	68, // 26: signalbox.state.v1.ArchivedRun.end_time:type_name -> google.protobuf.Timestamp
+	68, // 27: signalbox.state.v1.ArchivedRun.archive_time:type_name -> google.protobuf.Timestamp
 	26, // 28: signalbox.state.v1.GetArchivedRunResponse.archived:type_name -> signalbox.state.v1.ArchivedRun
-	72, // 29: signalbox.state.v1.GetArchivedRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	73, // 30: signalbox.state.v1.GetArchivedRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	26, // 31: signalbox.state.v1.ListArchivedRunsResponse.runs:type_name -> signalbox.state.v1.ArchivedRun
-	72, // 32: signalbox.state.v1.GetRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	72, // 33: signalbox.state.v1.ListRunsResponse.runs:type_name -> signalbox.workflow.v1.Run
-	73, // 34: signalbox.state.v1.ListHistoryResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	73, // 35: signalbox.state.v1.GetHistoryEventsResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	73, // 36: signalbox.state.v1.WatchRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	72, // 37: signalbox.state.v1.WatchRunResponse.run:type_name -> signalbox.workflow.v1.Run
-	74, // 38: signalbox.state.v1.ListOperationsRequest.statuses:type_name -> signalbox.workflow.v1.OperationStatus
-	43, // 39: signalbox.state.v1.ListOperationsResponse.entries:type_name -> signalbox.state.v1.LedgerEntry
-	68, // 40: signalbox.state.v1.LedgerEntry.operation:type_name -> signalbox.workflow.v1.Operation
-	48, // 41: signalbox.state.v1.LoadAttentionResponse.runs:type_name -> signalbox.state.v1.ShardRun
-	75, // 42: signalbox.state.v1.PutArtifactResponse.artifact:type_name -> signalbox.workflow.v1.ArtifactRef
-	0,  // 43: signalbox.state.v1.EscalationRecord.state:type_name -> signalbox.state.v1.EscalationState
-	76, // 44: signalbox.state.v1.EscalationRecord.opened:type_name -> signalbox.workflow.v1.EscalationOpened
-	77, // 45: signalbox.state.v1.EscalationRecord.closed:type_name -> signalbox.workflow.v1.EscalationClosed
-	67, // 46: signalbox.state.v1.EscalationRecord.open_time:type_name -> google.protobuf.Timestamp
-	67, // 47: signalbox.state.v1.EscalationRecord.close_time:type_name -> google.protobuf.Timestamp
-	53, // 48: signalbox.state.v1.GetEscalationResponse.escalation:type_name -> signalbox.state.v1.EscalationRecord
-	0,  // 49: signalbox.state.v1.ListEscalationsRequest.state:type_name -> signalbox.state.v1.EscalationState
-	53, // 50: signalbox.state.v1.ListEscalationsResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
-	69, // 51: signalbox.state.v1.PublishEventRequest.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	64, // 52: signalbox.state.v1.WatchEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
-	64, // 53: signalbox.state.v1.ListEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
-	69, // 54: signalbox.state.v1.PublishedEvent.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	67, // 55: signalbox.state.v1.PublishedEvent.time:type_name -> google.protobuf.Timestamp
-	1,  // 56: signalbox.state.v1.DefinitionService.Register:input_type -> signalbox.state.v1.RegisterRequest
-	5,  // 57: signalbox.state.v1.DefinitionService.GetDefinition:input_type -> signalbox.state.v1.GetDefinitionRequest
-	7,  // 58: signalbox.state.v1.DefinitionService.ListDefinitions:input_type -> signalbox.state.v1.ListDefinitionsRequest
-	9,  // 59: signalbox.state.v1.RunService.CommitRuns:input_type -> signalbox.state.v1.CommitRunsRequest
-	31, // 60: signalbox.state.v1.RunService.GetRun:input_type -> signalbox.state.v1.GetRunRequest
-	33, // 61: signalbox.state.v1.RunService.ListRuns:input_type -> signalbox.state.v1.ListRunsRequest
-	35, // 62: signalbox.state.v1.RunService.ListHistory:input_type -> signalbox.state.v1.ListHistoryRequest
-	37, // 63: signalbox.state.v1.RunService.GetHistoryEvents:input_type -> signalbox.state.v1.GetHistoryEventsRequest
-	39, // 64: signalbox.state.v1.RunService.WatchRun:input_type -> signalbox.state.v1.WatchRunRequest
-	41, // 65: signalbox.state.v1.RunService.ListOperations:input_type -> signalbox.state.v1.ListOperationsRequest
-	44, // 66: signalbox.state.v1.ShardService.ClaimShards:input_type -> signalbox.state.v1.ClaimShardsRequest
-	46, // 67: signalbox.state.v1.ShardService.LoadAttention:input_type -> signalbox.state.v1.LoadAttentionRequest
-	49, // 68: signalbox.state.v1.ArtifactService.PutArtifact:input_type -> signalbox.state.v1.PutArtifactRequest
-	51, // 69: signalbox.state.v1.ArtifactService.GetArtifact:input_type -> signalbox.state.v1.GetArtifactRequest
-	54, // 70: signalbox.state.v1.EscalationRecordService.GetEscalation:input_type -> signalbox.state.v1.GetEscalationRequest
-	56, // 71: signalbox.state.v1.EscalationRecordService.ListEscalations:input_type -> signalbox.state.v1.ListEscalationsRequest
-	16, // 72: signalbox.state.v1.RecordService.PutRecord:input_type -> signalbox.state.v1.PutRecordRequest
-	18, // 73: signalbox.state.v1.RecordService.GetRecord:input_type -> signalbox.state.v1.GetRecordRequest
-	20, // 74: signalbox.state.v1.RecordService.ListRecords:input_type -> signalbox.state.v1.ListRecordsRequest
-	22, // 75: signalbox.state.v1.RecordService.DeleteRecord:input_type -> signalbox.state.v1.DeleteRecordRequest
-	24, // 76: signalbox.state.v1.ArchiveService.ArchiveRun:input_type -> signalbox.state.v1.ArchiveRunRequest
-	27, // 77: signalbox.state.v1.ArchiveService.GetArchivedRun:input_type -> signalbox.state.v1.GetArchivedRunRequest
-	29, // 78: signalbox.state.v1.ArchiveService.ListArchivedRuns:input_type -> signalbox.state.v1.ListArchivedRunsRequest
-	59, // 79: signalbox.state.v1.EventService.PublishEvent:input_type -> signalbox.state.v1.PublishEventRequest
-	61, // 80: signalbox.state.v1.EventService.WatchEvents:input_type -> signalbox.state.v1.WatchEventsRequest
-	58, // 81: signalbox.state.v1.EventService.ListEvents:input_type -> signalbox.state.v1.ListEventsRequest
-	2,  // 82: signalbox.state.v1.DefinitionService.Register:output_type -> signalbox.state.v1.RegisterResponse
-	6,  // 83: signalbox.state.v1.DefinitionService.GetDefinition:output_type -> signalbox.state.v1.GetDefinitionResponse
-	8,  // 84: signalbox.state.v1.DefinitionService.ListDefinitions:output_type -> signalbox.state.v1.ListDefinitionsResponse
-	13, // 85: signalbox.state.v1.RunService.CommitRuns:output_type -> signalbox.state.v1.CommitRunsResponse
-	32, // 86: signalbox.state.v1.RunService.GetRun:output_type -> signalbox.state.v1.GetRunResponse
-	34, // 87: signalbox.state.v1.RunService.ListRuns:output_type -> signalbox.state.v1.ListRunsResponse
-	36, // 88: signalbox.state.v1.RunService.ListHistory:output_type -> signalbox.state.v1.ListHistoryResponse
-	38, // 89: signalbox.state.v1.RunService.GetHistoryEvents:output_type -> signalbox.state.v1.GetHistoryEventsResponse
-	40, // 90: signalbox.state.v1.RunService.WatchRun:output_type -> signalbox.state.v1.WatchRunResponse
-	42, // 91: signalbox.state.v1.RunService.ListOperations:output_type -> signalbox.state.v1.ListOperationsResponse
-	45, // 92: signalbox.state.v1.ShardService.ClaimShards:output_type -> signalbox.state.v1.ClaimShardsResponse
-	47, // 93: signalbox.state.v1.ShardService.LoadAttention:output_type -> signalbox.state.v1.LoadAttentionResponse
-	50, // 94: signalbox.state.v1.ArtifactService.PutArtifact:output_type -> signalbox.state.v1.PutArtifactResponse
-	52, // 95: signalbox.state.v1.ArtifactService.GetArtifact:output_type -> signalbox.state.v1.GetArtifactResponse
-	55, // 96: signalbox.state.v1.EscalationRecordService.GetEscalation:output_type -> signalbox.state.v1.GetEscalationResponse
-	57, // 97: signalbox.state.v1.EscalationRecordService.ListEscalations:output_type -> signalbox.state.v1.ListEscalationsResponse
-	17, // 98: signalbox.state.v1.RecordService.PutRecord:output_type -> signalbox.state.v1.PutRecordResponse
-	19, // 99: signalbox.state.v1.RecordService.GetRecord:output_type -> signalbox.state.v1.GetRecordResponse
-	21, // 100: signalbox.state.v1.RecordService.ListRecords:output_type -> signalbox.state.v1.ListRecordsResponse
-	23, // 101: signalbox.state.v1.RecordService.DeleteRecord:output_type -> signalbox.state.v1.DeleteRecordResponse
-	25, // 102: signalbox.state.v1.ArchiveService.ArchiveRun:output_type -> signalbox.state.v1.ArchiveRunResponse
-	28, // 103: signalbox.state.v1.ArchiveService.GetArchivedRun:output_type -> signalbox.state.v1.GetArchivedRunResponse
-	30, // 104: signalbox.state.v1.ArchiveService.ListArchivedRuns:output_type -> signalbox.state.v1.ListArchivedRunsResponse
-	60, // 105: signalbox.state.v1.EventService.PublishEvent:output_type -> signalbox.state.v1.PublishEventResponse
-	62, // 106: signalbox.state.v1.EventService.WatchEvents:output_type -> signalbox.state.v1.WatchEventsResponse
-	63, // 107: signalbox.state.v1.EventService.ListEvents:output_type -> signalbox.state.v1.ListEventsResponse
-	82, // [82:108] is the sub-list for method output_type
-	56, // [56:82] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	73, // 29: signalbox.state.v1.GetArchivedRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	74, // 30: signalbox.state.v1.GetArchivedRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	69, // 31: signalbox.state.v1.GetArchivedRunResponse.operations:type_name -> signalbox.workflow.v1.Operation
+	54, // 32: signalbox.state.v1.GetArchivedRunResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	29, // 33: signalbox.state.v1.GetArchivedRunResponse.artifact_piece:type_name -> signalbox.state.v1.ArtifactPiece
+	26, // 34: signalbox.state.v1.ListArchivedRunsResponse.runs:type_name -> signalbox.state.v1.ArchivedRun
+	73, // 35: signalbox.state.v1.GetRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	73, // 36: signalbox.state.v1.ListRunsResponse.runs:type_name -> signalbox.workflow.v1.Run
+	74, // 37: signalbox.state.v1.ListHistoryResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	74, // 38: signalbox.state.v1.GetHistoryEventsResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	74, // 39: signalbox.state.v1.WatchRunResponse.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	73, // 40: signalbox.state.v1.WatchRunResponse.run:type_name -> signalbox.workflow.v1.Run
+	75, // 41: signalbox.state.v1.ListOperationsRequest.statuses:type_name -> signalbox.workflow.v1.OperationStatus
+	44, // 42: signalbox.state.v1.ListOperationsResponse.entries:type_name -> signalbox.state.v1.LedgerEntry
+	69, // 43: signalbox.state.v1.LedgerEntry.operation:type_name -> signalbox.workflow.v1.Operation
+	49, // 44: signalbox.state.v1.LoadAttentionResponse.runs:type_name -> signalbox.state.v1.ShardRun
+	76, // 45: signalbox.state.v1.PutArtifactResponse.artifact:type_name -> signalbox.workflow.v1.ArtifactRef
+	0,  // 46: signalbox.state.v1.EscalationRecord.state:type_name -> signalbox.state.v1.EscalationState
+	77, // 47: signalbox.state.v1.EscalationRecord.opened:type_name -> signalbox.workflow.v1.EscalationOpened
+	78, // 48: signalbox.state.v1.EscalationRecord.closed:type_name -> signalbox.workflow.v1.EscalationClosed
+	68, // 49: signalbox.state.v1.EscalationRecord.open_time:type_name -> google.protobuf.Timestamp
+	68, // 50: signalbox.state.v1.EscalationRecord.close_time:type_name -> google.protobuf.Timestamp
+	54, // 51: signalbox.state.v1.GetEscalationResponse.escalation:type_name -> signalbox.state.v1.EscalationRecord
+	0,  // 52: signalbox.state.v1.ListEscalationsRequest.state:type_name -> signalbox.state.v1.EscalationState
+	54, // 53: signalbox.state.v1.ListEscalationsResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	70, // 54: signalbox.state.v1.PublishEventRequest.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	65, // 55: signalbox.state.v1.WatchEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
+	65, // 56: signalbox.state.v1.ListEventsResponse.events:type_name -> signalbox.state.v1.PublishedEvent
+	70, // 57: signalbox.state.v1.PublishedEvent.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	68, // 58: signalbox.state.v1.PublishedEvent.time:type_name -> google.protobuf.Timestamp
+	1,  // 59: signalbox.state.v1.DefinitionService.Register:input_type -> signalbox.state.v1.RegisterRequest
+	5,  // 60: signalbox.state.v1.DefinitionService.GetDefinition:input_type -> signalbox.state.v1.GetDefinitionRequest
+	7,  // 61: signalbox.state.v1.DefinitionService.ListDefinitions:input_type -> signalbox.state.v1.ListDefinitionsRequest
+	9,  // 62: signalbox.state.v1.RunService.CommitRuns:input_type -> signalbox.state.v1.CommitRunsRequest
+	32, // 63: signalbox.state.v1.RunService.GetRun:input_type -> signalbox.state.v1.GetRunRequest
+	34, // 64: signalbox.state.v1.RunService.ListRuns:input_type -> signalbox.state.v1.ListRunsRequest
+	36, // 65: signalbox.state.v1.RunService.ListHistory:input_type -> signalbox.state.v1.ListHistoryRequest
+	38, // 66: signalbox.state.v1.RunService.GetHistoryEvents:input_type -> signalbox.state.v1.GetHistoryEventsRequest
+	40, // 67: signalbox.state.v1.RunService.WatchRun:input_type -> signalbox.state.v1.WatchRunRequest
+	42, // 68: signalbox.state.v1.RunService.ListOperations:input_type -> signalbox.state.v1.ListOperationsRequest
+	45, // 69: signalbox.state.v1.ShardService.ClaimShards:input_type -> signalbox.state.v1.ClaimShardsRequest
+	47, // 70: signalbox.state.v1.ShardService.LoadAttention:input_type -> signalbox.state.v1.LoadAttentionRequest
+	50, // 71: signalbox.state.v1.ArtifactService.PutArtifact:input_type -> signalbox.state.v1.PutArtifactRequest
+	52, // 72: signalbox.state.v1.ArtifactService.GetArtifact:input_type -> signalbox.state.v1.GetArtifactRequest
+	55, // 73: signalbox.state.v1.EscalationRecordService.GetEscalation:input_type -> signalbox.state.v1.GetEscalationRequest
+	57, // 74: signalbox.state.v1.EscalationRecordService.ListEscalations:input_type -> signalbox.state.v1.ListEscalationsRequest
+	16, // 75: signalbox.state.v1.RecordService.PutRecord:input_type -> signalbox.state.v1.PutRecordRequest
+	18, // 76: signalbox.state.v1.RecordService.GetRecord:input_type -> signalbox.state.v1.GetRecordRequest
+	20, // 77: signalbox.state.v1.RecordService.ListRecords:input_type -> signalbox.state.v1.ListRecordsRequest
+	22, // 78: signalbox.state.v1.RecordService.DeleteRecord:input_type -> signalbox.state.v1.DeleteRecordRequest
+	24, // 79: signalbox.state.v1.ArchiveService.ArchiveRun:input_type -> signalbox.state.v1.ArchiveRunRequest
+	27, // 80: signalbox.state.v1.ArchiveService.GetArchivedRun:input_type -> signalbox.state.v1.GetArchivedRunRequest
+	30, // 81: signalbox.state.v1.ArchiveService.ListArchivedRuns:input_type -> signalbox.state.v1.ListArchivedRunsRequest
+	60, // 82: signalbox.state.v1.EventService.PublishEvent:input_type -> signalbox.state.v1.PublishEventRequest
+	62, // 83: signalbox.state.v1.EventService.WatchEvents:input_type -> signalbox.state.v1.WatchEventsRequest
+	59, // 84: signalbox.state.v1.EventService.ListEvents:input_type -> signalbox.state.v1.ListEventsRequest
+	2,  // 85: signalbox.state.v1.DefinitionService.Register:output_type -> signalbox.state.v1.RegisterResponse
+	6,  // 86: signalbox.state.v1.DefinitionService.GetDefinition:output_type -> signalbox.state.v1.GetDefinitionResponse
+	8,  // 87: signalbox.state.v1.DefinitionService.ListDefinitions:output_type -> signalbox.state.v1.ListDefinitionsResponse
+	13, // 88: signalbox.state.v1.RunService.CommitRuns:output_type -> signalbox.state.v1.CommitRunsResponse
+	33, // 89: signalbox.state.v1.RunService.GetRun:output_type -> signalbox.state.v1.GetRunResponse
+	35, // 90: signalbox.state.v1.RunService.ListRuns:output_type -> signalbox.state.v1.ListRunsResponse
+	37, // 91: signalbox.state.v1.RunService.ListHistory:output_type -> signalbox.state.v1.ListHistoryResponse
+	39, // 92: signalbox.state.v1.RunService.GetHistoryEvents:output_type -> signalbox.state.v1.GetHistoryEventsResponse
+	41, // 93: signalbox.state.v1.RunService.WatchRun:output_type -> signalbox.state.v1.WatchRunResponse
+	43, // 94: signalbox.state.v1.RunService.ListOperations:output_type -> signalbox.state.v1.ListOperationsResponse
+	46, // 95: signalbox.state.v1.ShardService.ClaimShards:output_type -> signalbox.state.v1.ClaimShardsResponse
+	48, // 96: signalbox.state.v1.ShardService.LoadAttention:output_type -> signalbox.state.v1.LoadAttentionResponse
+	51, // 97: signalbox.state.v1.ArtifactService.PutArtifact:output_type -> signalbox.state.v1.PutArtifactResponse
+	53, // 98: signalbox.state.v1.ArtifactService.GetArtifact:output_type -> signalbox.state.v1.GetArtifactResponse
+	56, // 99: signalbox.state.v1.EscalationRecordService.GetEscalation:output_type -> signalbox.state.v1.GetEscalationResponse
+	58, // 100: signalbox.state.v1.EscalationRecordService.ListEscalations:output_type -> signalbox.state.v1.ListEscalationsResponse
+	17, // 101: signalbox.state.v1.RecordService.PutRecord:output_type -> signalbox.state.v1.PutRecordResponse
+	19, // 102: signalbox.state.v1.RecordService.GetRecord:output_type -> signalbox.state.v1.GetRecordResponse
+	21, // 103: signalbox.state.v1.RecordService.ListRecords:output_type -> signalbox.state.v1.ListRecordsResponse
+	23, // 104: signalbox.state.v1.RecordService.DeleteRecord:output_type -> signalbox.state.v1.DeleteRecordResponse
+	25, // 105: signalbox.state.v1.ArchiveService.ArchiveRun:output_type -> signalbox.state.v1.ArchiveRunResponse
+	28, // 106: signalbox.state.v1.ArchiveService.GetArchivedRun:output_type -> signalbox.state.v1.GetArchivedRunResponse
+	31, // 107: signalbox.state.v1.ArchiveService.ListArchivedRuns:output_type -> signalbox.state.v1.ListArchivedRunsResponse
+	61, // 108: signalbox.state.v1.EventService.PublishEvent:output_type -> signalbox.state.v1.PublishEventResponse
+	63, // 109: signalbox.state.v1.EventService.WatchEvents:output_type -> signalbox.state.v1.WatchEventsResponse
+	64, // 110: signalbox.state.v1.EventService.ListEvents:output_type -> signalbox.state.v1.ListEventsResponse
+	85, // [85:111] is the sub-list for method output_type
+	59, // [59:85] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_state_v1_state_service_proto_init() }
@@ -5039,7 +5207,7 @@ func file_signalbox_state_v1_state_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_state_v1_state_service_proto_rawDesc), len(file_signalbox_state_v1_state_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

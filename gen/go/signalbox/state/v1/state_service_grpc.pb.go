@@ -1016,7 +1016,8 @@ const (
 //
 // RecordService keeps small records of the scheduler beside its runs: schedules, batches, cursors.
 type RecordServiceClient interface {
-	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version, PAYLOAD_TOO_LARGE.
+	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version or, with create_only, is there
+	// already; PAYLOAD_TOO_LARGE.
 	PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error)
 	// GetRecord reads one. Errors: NOT_FOUND.
 	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
@@ -1080,7 +1081,8 @@ func (c *recordServiceClient) DeleteRecord(ctx context.Context, in *DeleteRecord
 //
 // RecordService keeps small records of the scheduler beside its runs: schedules, batches, cursors.
 type RecordServiceServer interface {
-	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version, PAYLOAD_TOO_LARGE.
+	// PutRecord writes a record. Errors: RUN_VERSION_CONFLICT when it is not at the expected version or, with create_only, is there
+	// already; PAYLOAD_TOO_LARGE.
 	PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error)
 	// GetRecord reads one. Errors: NOT_FOUND.
 	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
@@ -1243,8 +1245,8 @@ const (
 //
 // ArchiveService moves ended runs out of the way.
 type ArchiveServiceClient interface {
-	// ArchiveRun writes an ended run, whose tree of runs has ended, to the archive and removes it from the store. Repeated, it answers the same.
-	// Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
+	// ArchiveRun writes an ended run to the archive and removes it from the store. All runs of its tree must have ended: sub-workflows, and
+	// forks, which may undo what it did. Repeated, it answers the same. Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
 	ArchiveRun(ctx context.Context, in *ArchiveRunRequest, opts ...grpc.CallOption) (*ArchiveRunResponse, error)
 	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
 	GetArchivedRun(ctx context.Context, in *GetArchivedRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArchivedRunResponse], error)
@@ -1305,8 +1307,8 @@ func (c *archiveServiceClient) ListArchivedRuns(ctx context.Context, in *ListArc
 //
 // ArchiveService moves ended runs out of the way.
 type ArchiveServiceServer interface {
-	// ArchiveRun writes an ended run, whose tree of runs has ended, to the archive and removes it from the store. Repeated, it answers the same.
-	// Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
+	// ArchiveRun writes an ended run to the archive and removes it from the store. All runs of its tree must have ended: sub-workflows, and
+	// forks, which may undo what it did. Repeated, it answers the same. Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
 	ArchiveRun(context.Context, *ArchiveRunRequest) (*ArchiveRunResponse, error)
 	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
 	GetArchivedRun(*GetArchivedRunRequest, grpc.ServerStreamingServer[GetArchivedRunResponse]) error
@@ -1437,12 +1439,13 @@ const (
 //
 // EventService is the log of CloudEvents: those that runs emitted with their commits, and those published from outside.
 type EventServiceClient interface {
-	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the log already is
-	// acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE.
+	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the namespace's log
+	// already is acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE, ARTIFACT_NOT_FOUND.
 	PublishEvent(ctx context.Context, in *PublishEventRequest, opts ...grpc.CallOption) (*PublishEventResponse, error)
-	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves.
+	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves. It leaves none
+	// out, however slowly the caller reads. Errors: INVALID_ARGUMENT, DRAINING.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
-	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
+	// ListEvents reads events in the order in which they were committed. Errors: INVALID_ARGUMENT, PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 }
 
@@ -1499,12 +1502,13 @@ func (c *eventServiceClient) ListEvents(ctx context.Context, in *ListEventsReque
 //
 // EventService is the log of CloudEvents: those that runs emitted with their commits, and those published from outside.
 type EventServiceServer interface {
-	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the log already is
-	// acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE.
+	// PublishEvent appends an event from outside. It is acknowledged once it is durable; one whose source and id are in the namespace's log
+	// already is acknowledged with the position that it has. Errors: ARGUMENTS_INVALID, PAYLOAD_TOO_LARGE, ARTIFACT_NOT_FOUND.
 	PublishEvent(context.Context, *PublishEventRequest) (*PublishEventResponse, error)
-	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves.
+	// WatchEvents streams events in the order in which they were committed, and goes on with new ones until the caller leaves. It leaves none
+	// out, however slowly the caller reads. Errors: INVALID_ARGUMENT, DRAINING.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
-	// ListEvents reads events in the order in which they were committed. Errors: PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
+	// ListEvents reads events in the order in which they were committed. Errors: INVALID_ARGUMENT, PAGE_TOKEN_INVALID, RUN_NOT_FOUND.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }
