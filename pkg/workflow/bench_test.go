@@ -1,6 +1,10 @@
 package workflow
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 func BenchmarkCheckEscalation(b *testing.B) {
 	src, cat := readTestdata(b, "support-escalation.yaml"), testCatalog(b)
@@ -75,6 +79,44 @@ func BenchmarkValidate(b *testing.B) {
 	for b.Loop() {
 		if err := def.Input.Validate(raw); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCheckChain checks the longest chain of types that follow from each other, written in the order that is worst to infer.
+func BenchmarkCheckChain(b *testing.B) {
+	var text strings.Builder
+	for i := MaxSteps - 1; i > 0; i-- {
+		fmt.Fprintf(&text, "  - {id: s%d, set: {values: {x: steps.s%d.output.x + 1}}}\n", i, i-1)
+	}
+	src := []byte(small("steps:\n" + text.String() + "  - {id: s0, set: {values: {x: '1'}}}\n"))
+	b.ReportAllocs()
+	for b.Loop() {
+		doc, fs := Load("f", src)
+		c := newCompiler(doc.Definition, nil)
+		if c.doc = doc; fs.HasErrors() {
+			b.Fatal(fs)
+		}
+		if c.run(); c.findings.HasErrors() || c.outputs["states.main.steps[0]"] == nil {
+			b.Fatal(c.findings)
+		}
+	}
+}
+
+// BenchmarkCheckMaps checks as many maps as there can be, with items of a type of their own.
+func BenchmarkCheckMaps(b *testing.B) {
+	var text strings.Builder
+	for i := range MaxSteps / 2 {
+		fmt.Fprintf(&text, "  - {id: m%d, map: {items: \"[{'a': %d}]\", max_items: 5, steps: [{id: s%d, set: {values: {x: item.a + index}}}]}}\n", i, i, i)
+	}
+	src := []byte(small("steps:\n" + text.String()))
+	b.ReportAllocs()
+	for b.Loop() {
+		doc, _ := Load("f", src)
+		c := newCompiler(doc.Definition, nil)
+		c.doc = doc
+		if c.run(); c.findings.HasErrors() {
+			b.Fatal(c.findings)
 		}
 	}
 }

@@ -77,7 +77,7 @@ type compiler struct {
 	items   map[*stepRef]*shape
 	// events are the schemas of the data of events, by type.
 	events      map[string]*Schema
-	eventSites  int
+	eventShapes map[string]*shape
 	compiledAs  map[*stepRef]*Step
 	blocks      map[*blockRef]*Block
 	expressions int
@@ -85,7 +85,7 @@ type compiler struct {
 }
 
 func newCompiler(def *workflowv1.WorkflowDefinition, cat Catalog) *compiler {
-	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, items: map[*stepRef]*shape{}, events: map[string]*Schema{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
+	return &compiler{source: def, cat: cat, tools: map[string]*resolvedTool{}, outputs: map[string]*Schema{}, items: map[*stepRef]*shape{}, events: map[string]*Schema{}, eventShapes: map[string]*shape{}, compiledAs: map[*stepRef]*Step{}, blocks: map[*blockRef]*Block{}}
 }
 
 // run compiles; what is wrong is in the findings.

@@ -112,7 +112,7 @@ func (c *compiler) eventFilter(p *workflowv1.EventFilter, key siteKey, at string
 	c.constantText(p.GetSource(), fieldPath(at, "source"))
 	c.signal(p.GetType(), fieldPath(at, "type"))
 	out := &EventFilter{Type: p.GetType(), Source: p.GetSource()}
-	event := c.eventShape(p)
+	event := c.eventShape(p.GetType())
 	values := c.site(key)
 	for _, field := range sortedKeys(p.GetCorrelate()) {
 		path := fieldPath(fieldPath(at, "correlate"), field)
@@ -129,12 +129,15 @@ func (c *compiler) eventFilter(p *workflowv1.EventFilter, key siteKey, at string
 	return out
 }
 
-// eventShape is the shape of the events that a filter lets through, with a name of its own.
-func (c *compiler) eventShape(p *workflowv1.EventFilter) *shape {
+// eventShape is the shape of the events of a type, with a name of its own.
+func (c *compiler) eventShape(eventType string) *shape {
+	if known := c.eventShapes[eventType]; known != nil {
+		return known
+	}
 	var comp composer
-	whole := eventSchema(&comp, c.dataOf(p.GetType()), []string{p.GetType()})
-	c.eventSites++
-	return shapeOf(comp.build("event #"+itoa(c.eventSites), whole))
+	whole := eventSchema(&comp, c.dataOf(eventType), []string{eventType})
+	c.eventShapes[eventType] = shapeOf(comp.build("event #"+itoa(len(c.eventShapes)), whole))
+	return c.eventShapes[eventType]
 }
 
 // signal checks that the signal that a filter waits for is declared, when signals are.
@@ -191,7 +194,7 @@ func (c *compiler) triggers() {
 		}
 		key := siteKey{alone: true}
 		t := &Trigger{Filter: c.eventFilter(p.GetEvent(), key, fieldPath(at, "event"))}
-		key.event = c.eventShape(p.GetEvent())
+		key.event = c.eventShape(p.GetEvent().GetType())
 		site := c.site(key)
 		for _, name := range sortedKeys(p.GetInput()) {
 			path := fieldPath(fieldPath(at, "input"), name)
