@@ -51,7 +51,7 @@ steps:
     on_error:
       handlers:
         - {types: [timeout], fallback: {step: {id: person, human: {roles: [r], decisions: [x, y], due: 1h}}}}
-        - {types: [unavailable], fallback: {step: {id: agent, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
+        - {types: [unavailable], fallback: {step: {id: agent, timeout: 1h, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
 `)), nil, nil)
 	if def == nil || len(fs) > 0 {
 		t.Fatal(fs)

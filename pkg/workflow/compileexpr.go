@@ -130,6 +130,9 @@ func (c *compiler) issues(at *site, issues *cel.Issues, path string, offset int)
 			f.Message = fmt.Sprintf("%q is neither a name in scope here nor a function", m[1])
 			f.Mend = nearestMend(m[1], at.names(), "the names in scope are ")
 			switch {
+			case c.secret(m[1]):
+				f.Rule, f.Message = "L15", fmt.Sprintf("%q would be a secret: no expression can read one", m[1])
+				f.Mend = "name the secret under resources.servers.<server>.secret: the connection to the server uses it"
 			case slices.Contains(scopedNames, m[1]):
 				f.Mend = scopeMends[m[1]]
 			case at.alone && slices.Contains(commonNames, m[1]):

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
@@ -13,9 +15,11 @@ type resolvedTool struct {
 	server, tool string
 	// declaration is nil when there is no catalogue.
 	declaration *workflowv1.ToolDeclaration
-	input       *Schema
-	output      *Schema
-	policy      *ToolPolicy
+	// hints are what the tool's server says of it, which is for the linter alone and not pinned.
+	hints  *workflowv1.ToolHints
+	input  *Schema
+	output *Schema
+	policy *ToolPolicy
 	// at is the path that first named the tool.
 	at string
 }
@@ -100,7 +104,11 @@ func (c *compiler) lookup(server, tool, at string, complain bool) *resolvedTool 
 		}
 		return nil
 	}
-	t.declaration = declaration
+	t.declaration, t.hints = declaration, declaration.GetHints()
+	if t.hints != nil {
+		t.declaration = proto.CloneOf(declaration)
+		t.declaration.Hints = nil
+	}
 	c.tools[key] = t
 	t.input = c.toolSchema(declaration.GetInputSchema(), key, "input", at)
 	t.output = c.toolSchema(declaration.GetOutputSchema(), key, "output", at)

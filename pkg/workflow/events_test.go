@@ -16,6 +16,7 @@ signals:
   stop: {json_schema: {}}
 resources:
   events:
+    com.example.other.v1: {external: true}
     com.example.paid.v1: {external: true, data: {json_schema: {type: object, required: [order], properties: {order: {type: object, properties: {id: {type: string}, total: {type: number}}}}}}}
 triggers:
   - event: {type: com.example.paid.v1, source: shop, correlate: {data.order.id: "'o' + '1'"}, when: "event.data.order.total > 10.0 && event.subject != ''"}
@@ -25,13 +26,16 @@ triggers:
     input: {order: event.data.anything}
 steps:
   - id: chat
+    timeout: 1h
     wait_event: {any_of: [{type: signal.chat, when: "event.data.text != '' && input.order != ''"}, {type: signal.chat}], buffer_from_run_start: true}
   - id: paid
+    timeout: 1h
     wait_event:
       any_of:
         - {type: com.example.paid.v1, correlate: {data.order.id: input.order, source: "'shop'"}}
         - {type: signal.stop}
   - id: both
+    timeout: 1h
     wait_event: {all_of: [{type: com.example.paid.v1}, {type: com.example.paid.v1, source: b}]}
   - {id: ship, emit: {type: com.example.paid.v1, data: {order: {id: "${input.order}"}}}}
   - id: out
@@ -154,7 +158,7 @@ func TestEventsAreChecked(t *testing.T) {
 
 // TestAnySignalIsTaken: without declarations every name is a signal.
 func TestAnySignalIsTaken(t *testing.T) {
-	def, fs := Check("f", []byte(small("steps: [{id: a, wait_event: {any_of: [{type: signal.x, when: event.data.anything == 1}]}}]")), nil, nil)
+	def, fs := Check("f", []byte(small("steps: [{id: a, wait_event: {any_of: [{type: signal.x, when: event.data.anything == 1}]}, timeout: 1h}]")), nil, nil)
 	if def == nil || len(fs) > 0 || def.Signals != nil {
 		t.Error(fs)
 	}

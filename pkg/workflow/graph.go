@@ -12,6 +12,10 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // edge leads from a state to another.
 type edge struct {
 	from, to string
+	// at is the path of the field that names the state to enter.
+	at string
+	// handler tells that an error leads there, not a transition.
+	handler bool
 	// undoes tells that the edge is a handler's compensation, and of which scope ("": the whole run).
 	undoes bool
 	scope  string
@@ -21,57 +25,56 @@ type edge struct {
 // leads there from every state that is not terminal.
 type graph struct {
 	states []string
-	edges  []edge
 	out    map[string][]edge
+	known  map[edge]bool
 }
 
 func (c *compiler) graph() *graph {
-	g := &graph{states: sortedKeys(c.def.GetStates()), out: map[string][]edge{}}
+	g := &graph{states: sortedKeys(c.def.GetStates()), out: map[string][]edge{}, known: map[edge]bool{}}
 	for _, name := range g.states {
-		state := c.def.GetStates()[name]
-		for _, t := range state.GetTransitions() {
-			g.add(edge{from: name, to: t.GetTo()})
+		state, at := c.def.GetStates()[name], fieldPath("states", name)
+		for i, t := range state.GetTransitions() {
+			g.add(edge{from: name, to: t.GetTo(), at: fieldPath(indexPath(fieldPath(at, "transitions"), i), "to")})
 		}
 		if state.GetTerminal() != workflowv1.Outcome_OUTCOME_UNSPECIFIED {
 			continue
 		}
-		g.addHandlers(name, state.GetOnError())
-		g.addHandlers(name, c.def.GetOnError())
+		g.addHandlers(name, state.GetOnError(), at)
+		g.addHandlers(name, c.def.GetOnError(), "")
 	}
 	for _, ref := range c.steps {
 		if ref.state != "" {
-			g.addHandlers(ref.state, ref.proto.GetOnError())
+			g.addHandlers(ref.state, ref.proto.GetOnError(), ref.at)
 			continue
 		}
 		for _, name := range g.states { // a fallback of the outermost scope stands in for any step
 			if c.def.GetStates()[name].GetTerminal() == workflowv1.Outcome_OUTCOME_UNSPECIFIED {
-				g.addHandlers(name, ref.proto.GetOnError())
+				g.addHandlers(name, ref.proto.GetOnError(), ref.at)
 			}
 		}
-	}
-	for _, e := range g.edges {
-		g.out[e.from] = append(g.out[e.from], e)
 	}
 	return g
 }
 
 // add keeps an edge between states that exist.
 func (g *graph) add(e edge) {
-	if _, ok := slices.BinarySearch(g.states, e.to); ok && !slices.Contains(g.edges, e) {
-		g.edges = append(g.edges, e)
+	if _, ok := slices.BinarySearch(g.states, e.to); ok && !g.known[e] {
+		g.known[e] = true
+		g.out[e.from] = append(g.out[e.from], e)
 	}
 }
 
-func (g *graph) addHandlers(from string, policy *workflowv1.ErrorPolicy) {
-	for _, h := range policy.GetHandlers() {
+func (g *graph) addHandlers(from string, policy *workflowv1.ErrorPolicy, at string) {
+	for i, h := range policy.GetHandlers() {
+		path := handlerPath(at, i)
 		if to := h.GetTransition(); to != "" {
-			g.add(edge{from: from, to: to})
+			g.add(edge{from: from, to: to, at: fieldPath(path, "transition"), handler: true})
 		}
 		if to := h.GetEscalate().GetTo(); to != "" {
-			g.add(edge{from: from, to: to})
+			g.add(edge{from: from, to: to, at: fieldPath(path, "escalate", "to"), handler: true})
 		}
 		if undo := h.GetCompensate(); undo.GetThen() != "" {
-			g.add(edge{from: from, to: undo.GetThen(), undoes: true, scope: undo.GetScope()})
+			g.add(edge{from: from, to: undo.GetThen(), at: fieldPath(path, "compensate", "then"), handler: true, undoes: true, scope: undo.GetScope()})
 		}
 	}
 }
@@ -79,7 +82,13 @@ func (g *graph) addHandlers(from string, policy *workflowv1.ErrorPolicy) {
 // reachable returns the states that can be reached from one, itself included, by edges that are followed.
 func (g *graph) reachable(from string, follow func(edge) bool) map[string]bool {
 	seen := map[string]bool{from: true}
-	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+	g.spread(seen, []string{from}, follow)
+	return seen
+}
+
+// spread adds what can be reached from the states of a queue to those seen.
+func (g *graph) spread(seen map[string]bool, queue []string, follow func(edge) bool) {
+	for ; len(queue) > 0; queue = queue[1:] {
 		for _, e := range g.out[queue[0]] {
 			if !seen[e.to] && follow(e) {
 				seen[e.to] = true
@@ -87,12 +96,35 @@ func (g *graph) reachable(from string, follow func(edge) bool) map[string]bool {
 			}
 		}
 	}
-	return seen
 }
 
 // onCycle reports whether a state can be entered again by edges that are followed.
 func (g *graph) onCycle(state string, follow func(edge) bool) bool {
-	return slices.ContainsFunc(g.out[state], func(e edge) bool { return follow(e) && g.reachable(e.to, follow)[state] })
+	seen := map[string]bool{}
+	g.spread(seen, []string{state}, follow)
+	return seen[state]
+}
+
+// route is a shortest way from a state to another by edges that are followed, both included; nil: there is none.
+func (g *graph) route(from, to string, follow func(edge) bool) []string {
+	before := map[string]string{from: ""}
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		if queue[0] == to {
+			var out []string
+			for at := to; at != ""; at = before[at] {
+				out = append(out, at)
+			}
+			slices.Reverse(out)
+			return out
+		}
+		for _, e := range g.out[queue[0]] {
+			if _, seen := before[e.to]; !seen && follow(e) {
+				before[e.to] = queue[0]
+				queue = append(queue, e.to)
+			}
+		}
+	}
+	return nil
 }
 
 func anyEdge(edge) bool { return true }

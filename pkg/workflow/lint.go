@@ -13,11 +13,17 @@ func (c *compiler) lint() {
 	l := newLinter(c)
 	l.reachability()
 	l.loops()
+	l.phases()
+	l.validation()
 	l.untyped()
 	l.assignments()
 	l.literals()
 	l.guards()
+	l.undo()
 	l.retries()
+	l.locks()
+	l.waits()
+	l.hints()
 	l.repeats()
 }
 
@@ -101,7 +107,7 @@ func (l *linter) reachability() {
 	}
 }
 
-// loops is L10. Maps and agents cannot be written without their bounds: the contract requires them.
+// loops is L10 for states. The bounds of maps and agents are required by the contract: Load asks for them.
 func (l *linter) loops() {
 	for _, name := range l.graph.states {
 		if l.source.GetStates()[name].GetMaxVisits() > 0 || !l.graph.onCycle(name, anyEdge) {

@@ -61,8 +61,8 @@ func (a *assignment) report(e *Expr, at ast.Expr, index int, may statuses) {
 		mend = "read what it reads; in a compensation, read original.output"
 	case may&mayPending == 0 && may&maySkipped != 0:
 		why = a.skippedBy(step)
-	case may&mayPending == 0 || a.looseJoin(step) != nil:
-		if p := a.looseJoin(step); p != nil {
+	case may&mayPending == 0 || looseJoin(step) != nil:
+		if p := looseJoin(step); p != nil {
 			why = fmt.Sprintf("parallel step %q succeeds without its branch too (join: %s)", p.ID, EnumName(p.Parallel.Join.Descriptor(), p.Parallel.Join.Number()))
 		}
 	}
@@ -86,7 +86,7 @@ func (a *assignment) mapAround(s *Step) *Step {
 }
 
 // looseJoin is the innermost parallel step around a step that can succeed without the step's branch; nil: there is none.
-func (a *assignment) looseJoin(s *Step) *Step {
+func looseJoin(s *Step) *Step {
 	for b := s.Block; b != nil && b.Owner != nil; b = b.Owner.Block {
 		if p := b.Owner.Parallel; p != nil && (p.Quorum < len(p.Branches) || p.Join == workflowv1.Join_JOIN_ALL_SETTLED) {
 			return b.Owner
@@ -165,7 +165,7 @@ func (a *assignment) routeText(ways []way) string {
 		if w.handler != nil {
 			text.WriteString(" (" + a.placeText(w.handler))
 			if w.step != nil {
-				text.WriteString(fmt.Sprintf(", when step %q fails", w.step.ID))
+				fmt.Fprintf(&text, ", when step %q fails", w.step.ID)
 			}
 			text.WriteString(")")
 		}

@@ -38,23 +38,42 @@ func unsafe(t *ToolCall, p *workflowv1.ToolCall) bool {
 	return known && t.Effect >= workflowv1.Effect_EFFECT_WRITE && t.IdempotencyArgument == "" && t.Reconcile == nil
 }
 
-// retrying finds a handler that would retry a step, and the error types for which. Only the first that matches retries, and only one that has
-// not passed the error outward after a retry of its own.
+// retrying finds a handler that would retry a step, and the error types for which. Of the handlers that are asked only the first that matches
+// retries. Those of a step around it begin everything inside of it again.
 func (l *linter) retrying(step *Step) (found *Handler, types []string) {
-	for _, t := range l.raises(step) {
-		if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !retriable(t) {
-			continue // nothing was sent: to try again is the first try
+	lists := [][][]*Handler{l.retryScopes(step)}
+	for b := step.Block; b != nil && b.Owner != nil; b = b.Owner.Block {
+		lists = append(lists, [][]*Handler{b.Owner.Handlers})
+	}
+	for _, scopes := range lists {
+		for _, t := range l.raises(step) {
+			if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !retriable(t) {
+				continue // nothing was sent: to try again is the first try
+			}
+			taken, _ := l.answers(scopes, t, effectIn(step))
+			i := slices.IndexFunc(taken, func(h *Handler) bool { return h.Retry != nil && h.Retry.MaxAttempts > 1 })
+			if i >= 0 && (found == nil || found == taken[i]) {
+				found = taken[i]
+				types = append(types, errtype.Name(t))
+			}
 		}
-		taken, _ := l.answersOf(step, t)
-		i := slices.IndexFunc(taken, func(h *Handler) bool { return h.Retry != nil && h.Retry.MaxAttempts > 1 })
-		if i < 0 || found != nil && found != taken[i] {
-			continue
-		}
-		found = taken[i]
-		types = append(types, errtype.Name(t))
 	}
 	slices.Sort(types)
-	return found, types
+	return found, slices.Compact(types)
+}
+
+// retryScopes are the lists of handlers that may retry a step. In a branch or an item the outer scopes only retry.
+func (l *linter) retryScopes(step *Step) [][]*Handler {
+	out := [][]*Handler{step.Handlers}
+	switch by := l.begunBy[step]; {
+	case !l.refs[step].fallback:
+		return append(out, step.State.Handlers, l.out.Handlers)
+	case by.step != nil:
+		return append(out, l.retryScopes(by.step)[1:]...)
+	case by.state != nil:
+		return append(out, l.out.Handlers)
+	}
+	return out
 }
 
 // placeText tells where a handler stands.

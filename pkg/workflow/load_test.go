@@ -101,7 +101,7 @@ func TestLoadFindings(t *testing.T) {
 		"wait rules":       {small("steps: [{id: a, wait: {}}, {id: b, wait: {duration: 1s, until: x}}]"), []string{"3:17 schema give duration or until", "3:36 schema give duration or until"}},
 		"handler rules":    {small("steps: [{id: a, wait: {duration: 1s}}]\non_error: {handlers: [{retry: {max_attempts: 101}}, {types: [a], fail: false}, {types: [a], escalate: {code: c, to: d, continue: true}}]}"), []string{"4:23 schema handlers[0].types must contain at least 1", "4:46 schema write a number from 1 to 100", "4:72 schema fail is false: must equal true", "4:93 schema not both"}},
 		"gate rules":       {small("steps: [{id: a, human: {roles: [], decisions: [x, x]}}]"), []string{"3:25 schema at least 1 item", "3:36 schema unique", "3:17 schema due is missing"}},
-		"agent rules":      {small("steps: [{id: a, agent: {agent: '', allowed_tools: [x]}}]"), []string{"3:32 schema at least 1 character", "3:17 schema budget is missing", "3:52 schema write server/tool"}},
+		"agent rules":      {small("steps: [{id: a, agent: {agent: '', allowed_tools: [x]}}]"), []string{"3:32 schema at least 1 character", "3:17 L10 budget is missing", "3:52 schema write server/tool"}},
 		"retry in range":   {small("steps: [{id: a, wait: {duration: 1s}}]\non_error: {handlers: [{types: [a], retry: {backoff_coefficient: 0.5, initial_interval: 0s}}]}"), []string{"4:65 schema greater than or equal to 1", "4:88 schema greater than 0s"}},
 		"a single breaker": {small("steps: [{id: a, wait: {duration: 1s}}]\nresources: {breakers: {b: {failure_rate: 1}}, locks: {l: {key: x}}}"), []string{"4:42 schema less than 1", "4:55 schema rank"}},
 	} {

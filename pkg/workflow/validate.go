@@ -84,7 +84,31 @@ func readViolation(v *protovalidate.Violation) violation {
 		out.Mend = patternMends[last]
 		out.Message = fmt.Sprintf("%s%s %s", subject(path), valueText(v.FieldValue), out.Message)
 	}
+	if bound, ok := bounds[last]; ok && (rule == "required" || isEmptyNumber(v.FieldValue)) {
+		out.Rule, out.Message, out.Mend = "L10", subject(path)+" is missing: "+bound, "write "+last
+	}
 	return out
+}
+
+// bounds are the fields that keep what repeats from going on for ever, with what has no bound without them. That the contract requires them is
+// rule L10 to an author.
+var bounds = map[string]string{
+	"max_items": "a map must say how many items it takes at most", "budget": "an agent must have a budget",
+	"max_turns": "an agent's budget must bound its turns", "max_tokens": "an agent's budget must bound its tokens",
+}
+
+// isEmptyNumber reports whether a number was left out.
+func isEmptyNumber(v protoreflect.Value) bool {
+	if !v.IsValid() {
+		return true
+	}
+	switch x := v.Interface().(type) {
+	case uint32:
+		return x == 0
+	case uint64:
+		return x == 0
+	}
+	return false
 }
 
 // patternMends say in words what the patterns of the contract want, by field.

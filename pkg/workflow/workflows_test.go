@@ -55,8 +55,8 @@ func testWorkflows(tb testing.TB) children {
 const refundParent = `
 input: {json_schema: {type: object, properties: {order: {type: string}}}}
 steps:
-  - {id: pay, workflow: {name: refund, input: {order_id: "${input.order}", amount: 3}, compensatable: true}}
-  - {id: again, workflow: {name: refund, version: 2.0.0, input: {order_id: "${steps.pay.output.refund_id}", amount: 3}}, compensate: {workflow: {name: notify, input: {user_id: "${original.output.refund_id + original.arguments.order_id}"}}}}
+  - {id: pay, workflow: {name: refund, input: {order_id: "${input.order}", amount: 3}, compensatable: true}, timeout: 1h}
+  - {id: again, timeout: 1h, workflow: {name: refund, version: 2.0.0, input: {order_id: "${steps.pay.output.refund_id}", amount: 3}}, compensate: {workflow: {name: notify, input: {user_id: "${original.output.refund_id + original.arguments.order_id}"}}}}
   - {id: tell, workflow: {name: notify, input: {user_id: u}, detached: true}}
   - {id: note, set: {values: {text: "steps.again.output.notes[0].text + steps.tell.output.run_id"}}}
 `

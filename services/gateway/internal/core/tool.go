@@ -21,6 +21,8 @@ type Tool struct {
 	// Destructive is the MCP hint of that name, when the server says it outright. The hints readOnlyHint and idempotentHint would make calls
 	// less careful and are not asked.
 	Destructive bool
+	// Hints are what the server says of the tool's effect, for the linter; nil: nothing.
+	Hints *workflowv1.ToolHints
 }
 
 // Policy is what the operator declares of a tool; it governs every call. The zero value declares nothing.
@@ -51,6 +53,7 @@ func declare(server string, tool Tool, policy Policy) *workflowv1.ToolDeclaratio
 		InputSchema: tool.InputSchema, OutputSchema: tool.OutputSchema,
 		Effect: effect, EffectDeclared: policy.Effect != workflowv1.Effect_EFFECT_UNSPECIFIED,
 		IdempotencyArgument: policy.IdempotencyArgument, Reconcile: policy.Reconcile, MaxDuration: durationpb.New(longest),
+		Hints: tool.Hints,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/services/gateway/internal/core"
 )
 
@@ -154,7 +155,9 @@ type publishedTool struct {
 	InputSchema  json.RawMessage `json:"inputSchema"`
 	OutputSchema json.RawMessage `json:"outputSchema"`
 	Annotations  struct {
+		ReadOnly    *bool `json:"readOnlyHint"`
 		Destructive *bool `json:"destructiveHint"`
+		Idempotent  *bool `json:"idempotentHint"`
 	} `json:"annotations"`
 }
 
@@ -205,7 +208,17 @@ func (t *publishedTool) core() core.Tool {
 	return core.Tool{
 		Name: t.Name, Description: strings.TrimSpace(description), InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
 		Destructive: t.Annotations.Destructive != nil && *t.Annotations.Destructive,
+		Hints:       t.hints(),
 	}
+}
+
+// hints are the annotations that the server gives; nil: none.
+func (t *publishedTool) hints() *workflowv1.ToolHints {
+	a := t.Annotations
+	if a.ReadOnly == nil && a.Destructive == nil && a.Idempotent == nil {
+		return nil
+	}
+	return &workflowv1.ToolHints{ReadOnly: a.ReadOnly, Destructive: a.Destructive, Idempotent: a.Idempotent}
 }
 
 // close ends the session and waits until nothing of it is left.

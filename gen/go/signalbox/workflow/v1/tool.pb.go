@@ -47,8 +47,10 @@ type ToolDeclaration struct {
 	MaxDuration *durationpb.Duration `protobuf:"bytes,9,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
 	// Whether the operator declared the effect; false means that it was derived from MCP annotations or defaulted.
 	EffectDeclared bool `protobuf:"varint,10,opt,name=effect_declared,json=effectDeclared,proto3" json:"effect_declared,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the server itself says of the tool's effect. The linter compares it with what the operator declares; a definition does not pin it.
+	Hints         *ToolHints `protobuf:"bytes,11,opt,name=hints,proto3" json:"hints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ToolDeclaration) Reset() {
@@ -151,11 +153,82 @@ func (x *ToolDeclaration) GetEffectDeclared() bool {
 	return false
 }
 
+func (x *ToolDeclaration) GetHints() *ToolHints {
+	if x != nil {
+		return x.Hints
+	}
+	return nil
+}
+
+// ToolHints are the MCP annotations of a tool: a server's word about itself. Unset: the server does not say.
+type ToolHints struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MCP readOnlyHint: the tool changes nothing.
+	ReadOnly *bool `protobuf:"varint,1,opt,name=read_only,json=readOnly,proto3,oneof" json:"read_only,omitempty"`
+	// MCP destructiveHint: what the tool changes may be lost.
+	Destructive *bool `protobuf:"varint,2,opt,name=destructive,proto3,oneof" json:"destructive,omitempty"`
+	// MCP idempotentHint: doing it twice with the same arguments is doing it once.
+	Idempotent    *bool `protobuf:"varint,3,opt,name=idempotent,proto3,oneof" json:"idempotent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolHints) Reset() {
+	*x = ToolHints{}
+	mi := &file_signalbox_workflow_v1_tool_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolHints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolHints) ProtoMessage() {}
+
+func (x *ToolHints) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_tool_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolHints.ProtoReflect.Descriptor instead.
+func (*ToolHints) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_tool_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ToolHints) GetReadOnly() bool {
+	if x != nil && x.ReadOnly != nil {
+		return *x.ReadOnly
+	}
+	return false
+}
+
+func (x *ToolHints) GetDestructive() bool {
+	if x != nil && x.Destructive != nil {
+		return *x.Destructive
+	}
+	return false
+}
+
+func (x *ToolHints) GetIdempotent() bool {
+	if x != nil && x.Idempotent != nil {
+		return *x.Idempotent
+	}
+	return false
+}
+
 var File_signalbox_workflow_v1_tool_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_tool_proto_rawDesc = "" +
 	"\n" +
-	" signalbox/workflow/v1/tool.proto\x12\x15signalbox.workflow.v1\x1a\x1egoogle/protobuf/duration.proto\x1a&signalbox/workflow/v1/definition.proto\"\xb6\x03\n" +
+	" signalbox/workflow/v1/tool.proto\x12\x15signalbox.workflow.v1\x1a\x1egoogle/protobuf/duration.proto\x1a&signalbox/workflow/v1/definition.proto\"\xee\x03\n" +
 	"\x0fToolDeclaration\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -167,7 +240,18 @@ const file_signalbox_workflow_v1_tool_proto_rawDesc = "" +
 	"\treconcile\x18\b \x01(\v2\x1e.signalbox.workflow.v1.ToolRefR\treconcile\x12<\n" +
 	"\fmax_duration\x18\t \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12'\n" +
 	"\x0feffect_declared\x18\n" +
-	" \x01(\bR\x0eeffectDeclaredB\xe8\x01\n" +
+	" \x01(\bR\x0eeffectDeclared\x126\n" +
+	"\x05hints\x18\v \x01(\v2 .signalbox.workflow.v1.ToolHintsR\x05hints\"\xa6\x01\n" +
+	"\tToolHints\x12 \n" +
+	"\tread_only\x18\x01 \x01(\bH\x00R\breadOnly\x88\x01\x01\x12%\n" +
+	"\vdestructive\x18\x02 \x01(\bH\x01R\vdestructive\x88\x01\x01\x12#\n" +
+	"\n" +
+	"idempotent\x18\x03 \x01(\bH\x02R\n" +
+	"idempotent\x88\x01\x01B\f\n" +
+	"\n" +
+	"_read_onlyB\x0e\n" +
+	"\f_destructiveB\r\n" +
+	"\v_idempotentB\xe8\x01\n" +
 	"\x19com.signalbox.workflow.v1B\tToolProtoP\x01ZJgithub.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1;workflowv1\xa2\x02\x03SWX\xaa\x02\x15Signalbox.Workflow.V1\xca\x02\x15Signalbox\\Workflow\\V1\xe2\x02!Signalbox\\Workflow\\V1\\GPBMetadata\xea\x02\x17Signalbox::Workflow::V1b\x06proto3"
 
 var (
@@ -182,22 +266,24 @@ func file_signalbox_workflow_v1_tool_proto_rawDescGZIP() []byte {
 	return file_signalbox_workflow_v1_tool_proto_rawDescData
 }
 
-var file_signalbox_workflow_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_signalbox_workflow_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_signalbox_workflow_v1_tool_proto_goTypes = []any{
 	(*ToolDeclaration)(nil),     // 0: signalbox.workflow.v1.ToolDeclaration
-	(Effect)(0),                 // 1: signalbox.workflow.v1.Effect
-	(*ToolRef)(nil),             // 2: signalbox.workflow.v1.ToolRef
-	(*durationpb.Duration)(nil), // 3: google.protobuf.Duration
+	(*ToolHints)(nil),           // 1: signalbox.workflow.v1.ToolHints
+	(Effect)(0),                 // 2: signalbox.workflow.v1.Effect
+	(*ToolRef)(nil),             // 3: signalbox.workflow.v1.ToolRef
+	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
 }
 var file_signalbox_workflow_v1_tool_proto_depIdxs = []int32{
-	1, // 0: signalbox.workflow.v1.ToolDeclaration.effect:type_name -> signalbox.workflow.v1.Effect
-	2, // 1: signalbox.workflow.v1.ToolDeclaration.reconcile:type_name -> signalbox.workflow.v1.ToolRef
-	3, // 2: signalbox.workflow.v1.ToolDeclaration.max_duration:type_name -> google.protobuf.Duration
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 0: signalbox.workflow.v1.ToolDeclaration.effect:type_name -> signalbox.workflow.v1.Effect
+	3, // 1: signalbox.workflow.v1.ToolDeclaration.reconcile:type_name -> signalbox.workflow.v1.ToolRef
+	4, // 2: signalbox.workflow.v1.ToolDeclaration.max_duration:type_name -> google.protobuf.Duration
+	1, // 3: signalbox.workflow.v1.ToolDeclaration.hints:type_name -> signalbox.workflow.v1.ToolHints
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_tool_proto_init() }
@@ -206,13 +292,14 @@ func file_signalbox_workflow_v1_tool_proto_init() {
 		return
 	}
 	file_signalbox_workflow_v1_definition_proto_init()
+	file_signalbox_workflow_v1_tool_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_tool_proto_rawDesc), len(file_signalbox_workflow_v1_tool_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
