@@ -9,6 +9,7 @@ import (
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
+	"github.com/signalbox-dev/signalbox/pkg/workflow/wording"
 )
 
 // comparison compares the normalised contracts of two definitions field by field, so that nothing that changes the digest goes untold.
@@ -162,11 +163,11 @@ func (c *comparison) transitions(s spot, a, b []*workflowv1.Transition) {
 		t := s.of(SectionTransitions, fmt.Sprintf("transition %d of %s", pair.number()+1, s.what), fmt.Sprintf("transitions[%d]", pair.number()))
 		switch {
 		case pair.b < 0:
-			c.say(Removed, t, transitionText(a[pair.a]), "")
+			c.say(Removed, t, transitionWords(a[pair.a]), "")
 		case pair.a < 0:
-			c.say(Added, t, "", transitionText(b[pair.b]))
+			c.say(Added, t, "", transitionWords(b[pair.b]))
 		default:
-			c.say(Changed, t, transitionText(a[pair.a]), transitionText(b[pair.b]))
+			c.say(Changed, t, transitionWords(a[pair.a]), transitionWords(b[pair.b]))
 		}
 	}
 }
@@ -180,9 +181,9 @@ func (c *comparison) handlers(s spot, a, b *workflowv1.ErrorPolicy) {
 		h := s.of(SectionHandlers, what, fmt.Sprintf("on_error.handlers[%d]", pair.number()))
 		switch {
 		case pair.b < 0:
-			c.say(Removed, h, handlerText(a.GetHandlers()[pair.a]), "")
+			c.say(Removed, h, handlerWords(a.GetHandlers()[pair.a]), "")
 		case pair.a < 0:
-			c.say(Added, h, "", handlerText(b.GetHandlers()[pair.b]))
+			c.say(Added, h, "", handlerWords(b.GetHandlers()[pair.b]))
 		default:
 			c.handler(h, a.GetHandlers()[pair.a], b.GetHandlers()[pair.b])
 		}
@@ -197,7 +198,7 @@ func (c *comparison) handler(s spot, a, b *workflowv1.ErrorHandler) {
 		a.GetFallback().Value, b.GetFallback().Value = nil, nil
 	}
 	if a.ProtoReflect().WhichOneof(thenOneof) != b.ProtoReflect().WhichOneof(thenOneof) {
-		c.say(Changed, s, handlerText(a), handlerText(b))
+		c.say(Changed, s, handlerWords(a), handlerWords(b))
 		return
 	}
 	c.message(a.ProtoReflect(), b.ProtoReflect(), s)
@@ -248,3 +249,7 @@ func namesTools(d *workflow.Definition) bool {
 	})
 	return names
 }
+
+func transitionWords(t *workflowv1.Transition) string { return text(wording.Transition(t)) }
+
+func handlerWords(h *workflowv1.ErrorHandler) string { return text(wording.Handler(h)) }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow/wording"
 )
 
 // message compares two messages of one type field by field.
@@ -73,7 +74,7 @@ func authored(f protoreflect.FieldDescriptor) string {
 func scalar(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch f.Kind() {
 	case protoreflect.EnumKind:
-		return enumText(f.Enum(), v.Enum())
+		return enumWords(f.Enum(), v.Enum())
 	case protoreflect.BytesKind:
 		return string(v.Bytes())
 	case protoreflect.StringKind:
@@ -83,18 +84,20 @@ func scalar(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	}
 }
 
-// enumText is a value without the prefix of its enum, in lower case.
-func enumText(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
-	value := e.Values().ByNumber(n)
-	if value == nil {
-		return strconv.Itoa(int(n))
-	}
-	if n == 0 {
-		return ""
-	}
-	zero := strings.TrimSuffix(string(e.Values().ByNumber(0).Name()), "UNSPECIFIED")
-	return strings.ToLower(strings.TrimPrefix(string(value.Name()), zero))
+// enumWords is a value without the prefix of its enum.
+func enumWords(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+	return wording.Enum(enumValue{e, n})
 }
+
+// enumValue is a value of an enum that is known by its descriptor alone.
+type enumValue struct {
+	protoreflect.EnumDescriptor
+	number protoreflect.EnumNumber
+}
+
+func (v enumValue) Descriptor() protoreflect.EnumDescriptor { return v.EnumDescriptor }
+func (v enumValue) Type() protoreflect.EnumType             { return nil }
+func (v enumValue) Number() protoreflect.EnumNumber         { return v.number }
 
 // text quotes what would not be read as one word or sentence.
 func text(s string) string {
@@ -117,7 +120,7 @@ func jsonOf(m protoreflect.Message, f protoreflect.FieldDescriptor) any {
 	}
 	message := m.Get(f).Message().Interface()
 	if d, ok := message.(*durationpb.Duration); ok {
-		return duration(d.AsDuration())
+		return wording.Duration(d.AsDuration())
 	}
 	raw, err := protojson.Marshal(message)
 	if err != nil {

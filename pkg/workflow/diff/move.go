@@ -10,6 +10,7 @@ import (
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
+	"github.com/signalbox-dev/signalbox/pkg/workflow/wording"
 )
 
 // Move is where a run goes on under another definition.
@@ -314,13 +315,13 @@ func (m *mover) deadline() {
 	if m.to.Deadline > 0 && age >= m.to.Deadline {
 		m.block(Obstacle{
 			Kind: KindDeadline, Path: "deadline",
-			Message: fmt.Sprintf("%s gives a run %s, and this one has taken %s already", version(m.to), duration(m.to.Deadline), duration(age)),
+			Message: fmt.Sprintf("%s gives a run %s, and this one has taken %s already", version(m.to), wording.Duration(m.to.Deadline), wording.Duration(age)),
 			Mend:    "let it end where it is, or fork it: a fork's deadline is counted anew",
 		})
 		return
 	}
 	m.notes = append(m.notes, fmt.Sprintf("the run's deadline stays what it was at its start: %s gave it %s, %s would give %s",
-		version(m.from), duration(m.from.Deadline), version(m.to), duration(m.to.Deadline)))
+		version(m.from), wording.Duration(m.from.Deadline), version(m.to), wording.Duration(m.to.Deadline)))
 }
 
 // version names a definition.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow/wording"
 )
 
 // placeSteps lists the steps of a definition, those of branches and maps included, with where they stand.
@@ -44,7 +45,7 @@ func (c *comparison) steps(s spot, in, field string, a, b []*workflowv1.Step, te
 		switch {
 		case !ok:
 			if tell {
-				c.say(Removed, at, work(step), "")
+				c.say(Removed, at, text(wording.Step(step)), "")
 			}
 			c.within(at, step, nil)
 		case now.in != in:
@@ -61,7 +62,7 @@ func (c *comparison) steps(s spot, in, field string, a, b []*workflowv1.Step, te
 		case !ok:
 			at := s.of(SectionSteps, "step "+quote(step.GetId())+" of "+in, field+"."+step.GetId())
 			if tell {
-				c.say(Added, at, "", work(step))
+				c.say(Added, at, "", text(wording.Step(step)))
 			}
 			c.within(at, nil, step)
 		case was.in == in:
@@ -79,7 +80,7 @@ func (c *comparison) step(s spot, a, b *workflowv1.Step) {
 	kind := x.WhichOneof(doOneof)
 	same := kind == y.WhichOneof(doOneof)
 	if !same {
-		c.say(Changed, s, work(a), work(b))
+		c.say(Changed, s, text(wording.Step(a)), text(wording.Step(b)))
 	}
 	fields := x.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -145,9 +146,9 @@ func (c *comparison) within(s spot, a, b *workflowv1.Step) {
 		branch := s.of(SectionSteps, in, field)
 		switch {
 		case both && y[name] == nil:
-			c.say(Removed, branch, ids(x[name].GetSteps()), "")
+			c.say(Removed, branch, wording.IDs(x[name].GetSteps()), "")
 		case both && x[name] == nil:
-			c.say(Added, branch, "", ids(y[name].GetSteps()))
+			c.say(Added, branch, "", wording.IDs(y[name].GetSteps()))
 		}
 		c.steps(s, in, field+".steps", x[name].GetSteps(), y[name].GetSteps(), both && x[name] != nil && y[name] != nil)
 	}
@@ -158,14 +159,6 @@ func (c *comparison) within(s spot, a, b *workflowv1.Step) {
 		}
 		c.steps(s, itemWords(of), "map.steps", a.GetMap().GetSteps(), b.GetMap().GetSteps(), a.GetMap() != nil && b.GetMap() != nil)
 	}
-}
-
-func ids(steps []*workflowv1.Step) string {
-	out := make([]string, 0, len(steps))
-	for _, s := range steps {
-		out = append(out, s.GetId())
-	}
-	return strings.Join(out, ", ")
 }
 
 // sortedNames are the keys of maps, in order, each once.
