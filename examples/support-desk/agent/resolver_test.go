@@ -103,7 +103,7 @@ func fits(t *testing.T, raw json.RawMessage) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	def, _ := definition.Check(workflow.File, workflow.Source(), definition.NewCatalog(tools))
+	def, _ := definition.Check(workflow.File, workflow.Source(), definition.NewCatalog(tools), nil)
 	step, ok := def.Step("decide")
 	if !ok {
 		t.Fatal("the workflow has no step decide")

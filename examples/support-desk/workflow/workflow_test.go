@@ -32,7 +32,7 @@ func compiled(t *testing.T) *definition.Definition {
 	if err != nil {
 		t.Fatal(err)
 	}
-	def, findings := definition.Check(workflow.File, workflow.Source(), definition.NewCatalog(tools))
+	def, findings := definition.Check(workflow.File, workflow.Source(), definition.NewCatalog(tools), nil)
 	if len(findings) > 0 {
 		t.Fatalf("the workflow is not clean:\n%s", findings)
 	}
