@@ -74,7 +74,7 @@ func (s *Schedules) BackfillSchedule(ctx context.Context, req *schedulerv1.Backf
 	if err != nil {
 		return nil, failure(err)
 	}
-	return &schedulerv1.BackfillScheduleResponse{Runs: scheduledRuns(runs), Started: uint32(started)}, nil //nolint:gosec // bounded
+	return &schedulerv1.BackfillScheduleResponse{Runs: scheduledRuns(runs), Started: uint32(started)}, nil
 }
 
 // overlaps are the overlap policies by their number.

@@ -56,7 +56,7 @@ func record(r *statev1.Record) core.Record {
 // ListRecords implements core.Records.
 func (r *Records) ListRecords(ctx context.Context, namespace, kind string, size int, token string) ([]core.Record, string, error) {
 	resp, err := r.records.ListRecords(ctx, &statev1.ListRecordsRequest{
-		Namespace: namespace, Kind: kind, PageSize: int32(size), PageToken: token, //nolint:gosec // a page's size
+		Namespace: namespace, Kind: kind, PageSize: int32(size), PageToken: token,
 	})
 	if err != nil {
 		return nil, "", known(err)
@@ -88,7 +88,7 @@ func changed(err error) error {
 // ListRuns implements batches.Lister.
 func (r *Records) ListRuns(ctx context.Context, namespace, filter string, size int, token string) ([]*workflowv1.Run, string, error) {
 	resp, err := r.runs.ListRuns(ctx, &statev1.ListRunsRequest{
-		Namespace: namespace, Filter: filter, PageSize: int32(size), PageToken: token, //nolint:gosec // a page's size
+		Namespace: namespace, Filter: filter, PageSize: int32(size), PageToken: token,
 	})
 	if err != nil {
 		return nil, "", known(err)
