@@ -29,6 +29,9 @@ func (c *compiler) step(ref *stepRef, fallbacks map[*workflowv1.Step]*Step) *Ste
 		exprs = append(exprs, e)
 		return e
 	}
+	if p.GetOutput() == nil && len(ref.blocks) > 0 {
+		s.Output = nil // made by the interpreter itself, of outputs that were checked
+	}
 	s.If = one(p.GetCondition(), "if", wantBool)
 	c.dryRunOutput(s, fieldPath(ref.at, "dry_run_output"))
 	c.stepKind(s, ref, one)

@@ -153,7 +153,8 @@ type Step struct {
 	Parallel  *Parallel
 	Map       *Map
 
-	// Output is the schema that the output is checked against; nil: any.
+	// Output is the schema that the output is checked against; nil: any. Of a parallel or map step it is the author's own only: what the interpreter
+	// makes of outputs that were checked is not checked again.
 	Output *Schema
 	// Handlers of the step's own scope, in order.
 	Handlers []*Handler

@@ -74,12 +74,8 @@ func TestItemsAreTyped(t *testing.T) {
 			t.Errorf("%s: got %s and %v, want %s", name, got, err, tt.want)
 		}
 	}
-	each, _ := def.Step("each")
-	if err := each.Output.Validate(json.RawMessage(`[{"qty": 1, "of": "x"}, null]`)); err != nil {
-		t.Error(err)
-	}
-	if err := each.Output.Validate(json.RawMessage(`[{"qty": 1, "of": 2}]`)); err == nil {
-		t.Error("the output of the last step is not checked in the list")
+	if each, _ := def.Step("each"); each.Output != nil {
+		t.Error("a list that the interpreter makes is checked again")
 	}
 	sum, _ := def.Step("sum")
 	if text := string(sum.Output.JSON()); !strings.Contains(text, `"first":{"type":"integer"}`) || !strings.Contains(text, `"all":{"items":{"type":"string"},"type":"array"}`) {

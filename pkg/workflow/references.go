@@ -113,6 +113,10 @@ func (c *compiler) escalation(code, at string) {
 }
 
 func (c *compiler) stepReferences(ref *stepRef) {
+	if ref.fallback && (ref.proto.GetParallel() != nil || ref.proto.GetMap() != nil) {
+		// Its branches would be frames of another step than the one whose place they take.
+		c.unsupported(ref.at, "a parallel or map step as fallback", "make it a workflow of its own, or lead a transition to a state with it")
+	}
 	c.policyReferences(ref.proto.GetOnError(), ref.at)
 	c.lockReferences(ref.proto.GetLocks(), fieldPath(ref.at, "locks"))
 	c.contextReferences(ref.proto.GetContext(), fieldPath(ref.at, "context"))
