@@ -180,7 +180,32 @@ func TestEveryRefusal(t *testing.T) {
 		},
 		"who started the run": {
 			func(d *desk, r *escalationv1.ResolveRequest) { d.excludeRequester(); r.DecidedBy = "bob" },
-			errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, []string{`"bob" started run "case-17"`},
+			errorsv1.ErrorReason_ERROR_REASON_DECISION_NOT_ALLOWED, []string{`"bob" asked for run "case-17"`, "let another person answer"},
+		},
+		"who forked the run": {
+			func(d *desk, r *escalationv1.ResolveRequest) {
+				d.excludeRequester()
+				d.happened(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_RunForked{RunForked: &workflowv1.RunForked{ForkedBy: "cid"}}})
+				d.state.run.ForkedFrom = &workflowv1.ForkOrigin{RunId: "case-16", Sequence: 1}
+				r.DecidedBy = "cid"
+			},
+			errorsv1.ErrorReason_ERROR_REASON_DECISION_NOT_ALLOWED, []string{`"cid" asked for run "case-17"`},
+		},
+		"a second vote": {
+			func(d *desk, _ *escalationv1.ResolveRequest) { d.voted("ann", "reject") },
+			errorsv1.ErrorReason_ERROR_REASON_DECISION_DUPLICATE, []string{`"ann" has answered "reject"`, "somebody else"},
+		},
+		"the same vote again": {
+			func(d *desk, _ *escalationv1.ResolveRequest) { d.voted("ann", "approve") },
+			errorsv1.ErrorReason_ERROR_REASON_DECISION_DUPLICATE, []string{`"ann" has answered "approve"`, "that counts"},
+		},
+		"a level that is not asked yet": {
+			func(d *desk, r *escalationv1.ResolveRequest) {
+				d.levels()
+				r.Roles = []string{"director"}
+			},
+			errorsv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			[]string{"asks support-lead or manager now, and director too from 2026-11-02T11:00:00Z on", `"ann" has only director`},
 		},
 		"nobody, where who started the run may not": {
 			func(d *desk, r *escalationv1.ResolveRequest) { d.excludeRequester(); r.DecidedBy = "" },

@@ -59,8 +59,12 @@ func (a *App) escalationList(s *suite) *cobra.Command {
 		return a.table(response, "nothing is asked of anybody", []string{"escalation", "question", "decisions", "may decide", "run", "asked", "due"},
 			func() [][]string {
 				var rows [][]string
-				for _, record := range response.GetEscalations() {
-					rows = append(rows, a.escalationRow(record))
+				for n, record := range response.GetEscalations() {
+					var standing *escalationv1.Standing // an older service tells none
+					if n < len(response.GetStandings()) {
+						standing = response.GetStandings()[n]
+					}
+					rows = append(rows, a.escalationRow(record, standing))
 				}
 				return rows
 			})
@@ -68,18 +72,20 @@ func (a *App) escalationList(s *suite) *cobra.Command {
 	return cmd
 }
 
-func (a *App) escalationRow(record *statev1.EscalationRecord) []string {
+func (a *App) escalationRow(record *statev1.EscalationRecord, standing *escalationv1.Standing) []string {
 	opened, now := record.GetOpened(), a.Clock.Now()
 	decisions := strings.Join(opened.GetDecisions(), " | ")
 	if record.GetClosed() != nil {
 		decisions = render.Closed(record.GetClosed())
+	} else if opened.GetQuorum() > 1 {
+		decisions += " (" + render.Votes(standing) + ")"
 	}
 	due := ""
 	if opened.GetDueTime() != nil {
 		due = render.Ago(opened.GetDueTime().AsTime(), now)
 	}
 	return []string{
-		record.GetId(), opened.GetQuestion(), decisions, strings.Join(opened.GetRoles(), ", "), record.GetRunId(),
+		record.GetId(), opened.GetQuestion(), decisions, render.MayDecide(opened.GetRoles(), standing), record.GetRunId(),
 		render.Ago(record.GetOpenTime().AsTime(), now), due,
 	}
 }
@@ -140,6 +146,9 @@ one about something else than the --digest names are refused.`,
 			return err
 		}
 		return a.say(response.GetRecord(), func() string {
+			if response.GetRecord().GetClosed() == nil {
+				return "your answer counts; so far " + render.Votes(response.GetStanding())
+			}
 			return fmt.Sprintf("%s; run %s goes on", render.Closed(response.GetRecord().GetClosed()), response.GetRecord().GetRunId())
 		})
 	})

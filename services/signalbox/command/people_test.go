@@ -151,3 +151,16 @@ func TestLocksAndBreakers(t *testing.T) {
 		t.Error("--troubled was not asked for")
 	}
 }
+
+func TestAnEscalationThatSeveralPeopleDecide(t *testing.T) {
+	term, suite := newTerminal(t), startSuite(t, "")
+	open := question()
+	open.Opened.Quorum = 2
+	standing := &escalationv1.Standing{
+		Roles: []string{"lead", "manager"}, Level: 2, Votes: []*workflowv1.Vote{{DecidedBy: "ann", Decision: "approve"}}, Missing: 1,
+	}
+	suite.on("ListInbox", &escalationv1.ListInboxResponse{Escalations: []*statev1.EscalationRecord{open}, Standings: []*escalationv1.Standing{standing}})
+	term.to(suite, "escalation", "list").want(t, 0, "approve | reject (approve by ann, 1 more must agree)", "lead, manager")
+	suite.on("Resolve", &escalationv1.ResolveResponse{Record: open, Standing: standing})
+	term.to(suite, "escalation", "resolve", "esc-1", "approve", "--as", "ann").want(t, 0, "your answer counts; so far approve by ann, 1 more must agree")
+}

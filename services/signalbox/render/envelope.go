@@ -17,7 +17,7 @@ import (
 func Envelope(e *escalationv1.Envelope, now time.Time) string {
 	page := &sheet{}
 	record := e.GetRecord()
-	page.heading(record, now)
+	page.heading(record, e.GetStanding(), now)
 	page.subject(record.GetOpened().GetSubject())
 	page.evidence(e)
 	page.section("Input of the run", Indent(e.GetInput(), "  "))
@@ -40,7 +40,7 @@ func (s *sheet) section(title, body string) {
 	}
 }
 
-func (s *sheet) heading(record *statev1.EscalationRecord, now time.Time) {
+func (s *sheet) heading(record *statev1.EscalationRecord, standing *escalationv1.Standing, now time.Time) {
 	opened := record.GetOpened()
 	question := Clean(opened.GetQuestion())
 	if question == "" {
@@ -56,10 +56,13 @@ func (s *sheet) heading(record *statev1.EscalationRecord, now time.Time) {
 		{"Step", opened.GetStepPath()},
 		{"Asked", Moment(record.GetOpenTime(), now)},
 		{"Due", Moment(opened.GetDueTime(), now)},
-		{"May decide", strings.Join(opened.GetRoles(), ", ")},
+		{"May decide", MayDecide(opened.GetRoles(), standing)},
+	}
+	if standing.GetNextLevelTime() != nil {
+		pairs = append(pairs, Pair{"Next level", strings.Join(standing.GetNextRoles(), ", ") + " too, " + Moment(standing.GetNextLevelTime(), now)})
 	}
 	if opened.GetQuorum() > 1 {
-		pairs = append(pairs, Pair{"Quorum", fmt.Sprintf("%d people must agree", opened.GetQuorum())})
+		pairs = append(pairs, Pair{"Quorum", fmt.Sprintf("%d people must agree", opened.GetQuorum())}, Pair{"Votes", Votes(standing)})
 	}
 	pairs = append(pairs, Pair{"Digest", hex.EncodeToString(opened.GetSubjectDigest())})
 	for _, pair := range pairs {
@@ -67,6 +70,26 @@ func (s *sheet) heading(record *statev1.EscalationRecord, now time.Time) {
 			fmt.Fprintf(s, "%-11s %s\n", pair.Key, pair.Value)
 		}
 	}
+}
+
+// MayDecide names the roles that may decide now: those that were asked at the opening, and those of levels that were asked since.
+func MayDecide(asked []string, standing *escalationv1.Standing) string {
+	if len(standing.GetRoles()) > 0 {
+		asked = standing.GetRoles()
+	}
+	return strings.Join(asked, ", ")
+}
+
+// Votes tells the answers so far of an escalation that several people decide, and how many are missing.
+func Votes(standing *escalationv1.Standing) string {
+	var words []string
+	for _, vote := range standing.GetVotes() {
+		words = append(words, fmt.Sprintf("%s by %s", Clean(vote.GetDecision()), Clean(vote.GetDecidedBy())))
+	}
+	if standing.GetMissing() > 0 {
+		words = append(words, fmt.Sprintf("%d more must agree", standing.GetMissing()))
+	}
+	return strings.Join(words, ", ")
 }
 
 func escalationState(record *statev1.EscalationRecord) string {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
@@ -85,5 +87,21 @@ func TestEnvelopeKeepsForeignTextInItsPlace(t *testing.T) {
 	got := render.Envelope(e, t0)
 	if strings.Count(got, "\nDECISIONS\n") != 1 || strings.Contains(got, "\x1b") {
 		t.Errorf("foreign text broke out:\n%q", got)
+	}
+}
+
+func TestEnvelopeTellsVotesAndLevels(t *testing.T) {
+	e := lostRefund()
+	e.Standing = &escalationv1.Standing{
+		Roles: []string{"lead", "owner", "manager"}, Level: 2, NextLevelTime: timestamppb.New(t0.Add(time.Hour)), NextRoles: []string{"director"},
+		Votes: []*workflowv1.Vote{{DecidedBy: "ann", Decision: "happened"}}, Missing: 1,
+	}
+	got := render.Envelope(e, t0)
+	for _, want := range []string{
+		"May decide  lead, owner, manager\n", "Next level  director too, 2026-11-22T13:00:00Z (in 1h)\n", "Votes       happened by ann, 1 more must agree\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the envelope lacks %q:\n%s", want, got)
+		}
 	}
 }

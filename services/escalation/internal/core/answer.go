@@ -45,6 +45,8 @@ type Resolution struct {
 	DecidedBy string
 	// Repeated tells that the record had this very answer before.
 	Repeated bool
+	// Standing is how the escalation stands after it.
+	Standing Standing
 	// Waited is the time from the opening to this answer; 0 with Repeated.
 	Waited time.Duration
 }
@@ -64,7 +66,7 @@ func (i *Inbox) Resolve(ctx context.Context, caller Caller, answer Answer) (Reso
 	if err != nil {
 		return Resolution{}, err
 	}
-	if err := spoken.mayDecide(record); err != nil {
+	if err := spoken.mayDecide(record, i.ports.Clock.Now()); err != nil {
 		return Resolution{}, err
 	}
 	if record.State != StateOpen {
@@ -83,7 +85,18 @@ func (i *Inbox) Resolve(ctx context.Context, caller Caller, answer Answer) (Reso
 		return Resolution{}, err
 	}
 	waited := i.ports.Clock.Now().Sub(record.OpenTime)
-	return Resolution{Record: i.after(ctx, record, answer, spoken.by), DecidedBy: spoken.by, Waited: waited}, nil
+	after := i.after(ctx, record, answer, spoken.by)
+	return Resolution{Record: after, DecidedBy: spoken.by, Standing: i.standingAfter(ctx, after), Waited: waited}, nil
+}
+
+// standingAfter tells how an escalation stands after an answer that is durable. It is told without votes when they cannot be read: that must
+// not turn the acknowledgement into an error.
+func (i *Inbox) standingAfter(ctx context.Context, record *Record) Standing {
+	standing, err := i.standing(ctx, record)
+	if err != nil {
+		return record.levelsAt(i.ports.Clock.Now())
+	}
+	return standing
 }
 
 // record reads an escalation that can be shown and answered.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Anonymous is who decides when nobody says who they are.
@@ -52,16 +53,20 @@ func voiceOf(caller Caller, answer Answer) (voice, error) {
 	return spoken, nil
 }
 
-// mayDecide refuses an answer in roles that the escalation does not ask.
-func (v voice) mayDecide(record *Record) error {
-	asked := record.Opened.GetRoles()
-	if len(asked) == 0 || v.operator || slices.ContainsFunc(v.roles, func(role string) bool { return slices.Contains(asked, role) }) {
+// mayDecide refuses an answer in roles that the escalation does not ask, or not yet.
+func (v voice) mayDecide(record *Record, now time.Time) error {
+	standing := record.levelsAt(now)
+	if len(standing.Roles) == 0 || v.operator || slices.ContainsFunc(v.roles, standing.asks) {
 		return nil
 	}
-	if len(v.roles) == 0 {
-		return notPermitted("escalation %q asks %s; say in roles which of these %q has", record.ID, orList(asked), v.by)
+	asked := orList(standing.Roles)
+	if !standing.NextTime.IsZero() {
+		asked = fmt.Sprintf("%s now, and %s too from %s on", asked, orList(standing.NextRoles), standing.NextTime.UTC().Format(time.RFC3339))
 	}
-	return notPermitted("escalation %q asks %s; %q has only %s", record.ID, orList(asked), v.by, andList(v.roles))
+	if len(v.roles) == 0 {
+		return notPermitted("escalation %q asks %s; say in roles which of these %q has", record.ID, asked, v.by)
+	}
+	return notPermitted("escalation %q asks %s; %q has only %s", record.ID, asked, v.by, andList(v.roles))
 }
 
 func notPermitted(format string, args ...any) *Refusal {

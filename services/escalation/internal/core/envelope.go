@@ -33,6 +33,8 @@ type Envelope struct {
 	Failing *FailingCall
 	// Recent events around the question, oldest first.
 	Recent []*workflowv1.HistoryEvent
+	// Standing is who may decide by now, and who has.
+	Standing Standing
 }
 
 // FailingCall is the call that led to an escalation.
@@ -57,7 +59,7 @@ func (i *Inbox) Envelope(ctx context.Context, namespace, id string) (*Envelope, 
 	if err != nil {
 		return nil, err
 	}
-	envelope := &Envelope{Record: record, Run: run}
+	envelope := &Envelope{Record: record, Run: run, Standing: record.standingIn(run, i.ports.Clock.Now())}
 	for _, gather := range []func(context.Context, *Envelope) error{
 		i.gatherSubject, i.gatherInput, i.gatherSteps, i.gatherFailing, i.gatherRecent, i.gatherConsequences,
 	} {

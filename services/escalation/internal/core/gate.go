@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -13,28 +14,56 @@ type gatePlace struct {
 	step  string                // id of the gate's step
 	gate  *workflowv1.HumanGate // nil when the definition has no such gate
 	state *workflowv1.State     // nil when the definition has no such state
-	later []*workflowv1.Step    // steps of the state that follow the gate
+	later []*workflowv1.Step    // steps of the state, branch or item that follow the gate
+	owner string                // id of the parallel or map step around the gate; empty: there is none
 }
 
-// placeOf finds a gate by its step path (state/step, or state/step/…/step for a gate inside a parallel or map step).
+// placeOf finds a gate by its step path: state/step; state/step/branch/step in a parallel step, state/step[3]/step in a map, however deep;
+// and with a further step at the end for the step of a fallback.
 func placeOf(definition *workflowv1.WorkflowDefinition, stepPath string) gatePlace {
 	parts := strings.Split(stepPath, "/")
 	place := gatePlace{step: parts[len(parts)-1], state: definition.GetStates()[parts[0]]}
-	if place.state == nil || len(parts) < 2 {
-		return place
-	}
-	for n, step := range place.state.GetSteps() {
-		if step.GetId() == parts[1] {
-			place.gate = step.GetHuman()
-			place.later = place.state.GetSteps()[n+1:]
-			break
-		}
-	}
+	place.find(place.state.GetSteps(), parts[1:])
 	return place
 }
 
-// checkGate holds an answer against what the definition asks of a gate beyond roles: that people can be told apart, and that whoever
-// asked for the run does not decide about it.
+func (p *gatePlace) find(steps []*workflowv1.Step, path []string) {
+	if len(path) == 0 {
+		return
+	}
+	id, _, _ := strings.Cut(path[0], "[")
+	n := slices.IndexFunc(steps, func(step *workflowv1.Step) bool { return step.GetId() == id })
+	if n < 0 {
+		return
+	}
+	step, rest := steps[n], path[1:]
+	switch {
+	case len(rest) == 0:
+		p.gate, p.later = step.GetHuman(), steps[n+1:]
+	case step.GetMap() != nil:
+		p.owner = id
+		p.find(step.GetMap().GetSteps(), rest)
+	case step.GetParallel() != nil:
+		p.owner = id
+		p.find(step.GetParallel().GetBranches()[rest[0]].GetSteps(), rest[1:])
+	}
+	if fallback := fallbackOf(step, p.step); p.gate == nil && len(rest) > 0 && fallback != nil {
+		p.gate, p.later = fallback.GetHuman(), steps[n+1:]
+	}
+}
+
+// fallbackOf finds the step that an error handler of a step runs in its place.
+func fallbackOf(step *workflowv1.Step, id string) *workflowv1.Step {
+	for _, handler := range step.GetOnError().GetHandlers() {
+		if fallback := handler.GetFallback().GetStep(); fallback != nil && fallback.GetId() == id {
+			return fallback
+		}
+	}
+	return nil
+}
+
+// checkGate holds an answer against what the definition asks of a gate beyond roles: that people can be told apart and each answers once,
+// and that whoever asked for the run does not decide about it.
 func (i *Inbox) checkGate(ctx context.Context, record *Record, by string) error {
 	if record.Opened.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_GATE {
 		return nil
@@ -46,6 +75,12 @@ func (i *Inbox) checkGate(ctx context.Context, record *Record, by string) error 
 	if err != nil {
 		return err
 	}
+	for _, vote := range votesIn(run, record.ID) {
+		if vote.GetDecidedBy() == by {
+			return &Refusal{Why: ErrDuplicate, Words: fmt.Sprintf(
+				"%q has answered %q to escalation %q already; that counts, and somebody else has to give the next answer", by, vote.GetDecision(), record.ID)}
+		}
+	}
 	definition, err := i.ports.Definitions.Definition(ctx, record.Namespace, run.GetDefinitionDigest())
 	if err != nil {
 		return err
@@ -56,14 +91,37 @@ func (i *Inbox) checkGate(ctx context.Context, record *Record, by string) error 
 	if by == Anonymous {
 		return notPermitted("escalation %q may not be answered by who started run %q; say in decided_by who you are", record.ID, record.RunID)
 	}
-	started, err := i.started(ctx, record)
+	asked, err := i.askedFor(ctx, record, run)
 	if err != nil {
 		return err
 	}
-	if started.GetStartedBy() == by {
-		return notPermitted("%q started run %q, and escalation %q asks somebody else", by, record.RunID, record.ID)
+	if slices.Contains(asked, by) {
+		return &Refusal{Why: ErrNotAllowed, Words: fmt.Sprintf(
+			"%q asked for run %q, and escalation %q is for somebody else to decide; let another person answer", by, record.RunID, record.ID)}
 	}
 	return nil
+}
+
+// askedFor tells who asked for a run: who started it, and of a fork also who forked it.
+func (i *Inbox) askedFor(ctx context.Context, record *Record, run *workflowv1.Run) ([]string, error) {
+	started, err := i.started(ctx, record)
+	if err != nil {
+		return nil, err
+	}
+	asked := []string{started.GetStartedBy()}
+	if run.GetForkedFrom() == nil {
+		return asked, nil
+	}
+	events, err := i.ports.Runs.Events(ctx, record.run(), []uint64{run.GetForkedFrom().GetSequence() + 1})
+	if err != nil {
+		return nil, err
+	}
+	for _, event := range events {
+		if forked := event.GetRunForked(); forked != nil {
+			asked = append(asked, forked.GetForkedBy())
+		}
+	}
+	return asked, nil
 }
 
 // started reads how the run of an escalation began.
@@ -91,6 +149,10 @@ func gateConsequence(definition *workflowv1.WorkflowDefinition, stepPath, decisi
 		fmt.Fprintf(&text, "the run does %s, then ", andList(steps))
 	} else {
 		text.WriteString("the run ")
+	}
+	if place.owner != "" {
+		fmt.Fprintf(&text, "goes on with step %s, of which the gate is a part", place.owner)
+		return text.String()
 	}
 	text.WriteString(destinations(known, definition, place.state.GetTransitions()))
 	return text.String()

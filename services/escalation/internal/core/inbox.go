@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/pkg/clock"
@@ -57,12 +56,19 @@ type Query struct {
 	PageToken string
 }
 
+// Page is a page of the inbox.
+type Page struct {
+	RecordPage
+	// Standings tell how each record stands, in their order.
+	Standings []Standing
+}
+
 // List returns a page of the inbox, oldest first. A page may be shorter than asked for, even empty, with more to follow: only an empty
 // Next says that it is the last. Errors: ErrPageToken, and those of Records.
-func (i *Inbox) List(ctx context.Context, query Query) (RecordPage, error) {
+func (i *Inbox) List(ctx context.Context, query Query) (Page, error) {
 	token, err := openToken(query)
 	if err != nil {
-		return RecordPage{}, err
+		return Page{}, err
 	}
 	read := RecordQuery{Namespace: query.Namespace, State: query.State, RunID: query.RunID, Token: token}
 	if read.State == 0 {
@@ -72,18 +78,24 @@ func (i *Inbox) List(ctx context.Context, query Query) (RecordPage, error) {
 	if wanted == 0 {
 		wanted = defaultPageSize
 	}
-	var page RecordPage
+	var page Page
+	now := i.ports.Clock.Now()
 	for range maxReads {
 		// Reading no more than still fits keeps the state service's own token the exact place to go on from.
 		read.Size = wanted - len(page.Records)
 		found, err := i.ports.Records.Escalations(ctx, read)
 		if err != nil {
-			return RecordPage{}, err
+			return Page{}, err
 		}
 		for _, record := range found.Records {
-			if query.Role == "" || open(record, query.Role) {
-				page.Records = append(page.Records, record)
+			if query.Role != "" && !record.levelsAt(now).asks(query.Role) {
+				continue
 			}
+			standing, err := i.standing(ctx, record)
+			if err != nil {
+				return Page{}, err
+			}
+			page.Records, page.Standings = append(page.Records, record), append(page.Standings, standing)
 		}
 		read.Token = found.Next
 		if found.Next == "" || len(page.Records) >= wanted {
@@ -92,12 +104,6 @@ func (i *Inbox) List(ctx context.Context, query Query) (RecordPage, error) {
 	}
 	page.Next = sealToken(query, read.Token)
 	return page, nil
-}
-
-// open reports whether a role may decide; a record without roles is open to everybody.
-func open(record *Record, role string) bool {
-	roles := record.Opened.GetRoles()
-	return len(roles) == 0 || slices.Contains(roles, role)
 }
 
 // sealToken binds a token of the state service to the role, which that service knows nothing of.

@@ -11,7 +11,7 @@ var (
 	ErrStale = errors.New("stale")
 	// ErrDuplicate: the escalation has this decision already, given otherwise.
 	ErrDuplicate = errors.New("duplicate")
-	// ErrNotAllowed: the decision is not among those allowed.
+	// ErrNotAllowed: the decision is not among those allowed, or not this person's to take.
 	ErrNotAllowed = errors.New("not allowed")
 	// ErrSubjectChanged: the subject is not the one that was shown.
 	ErrSubjectChanged = errors.New("subject changed")

@@ -27,7 +27,7 @@ func recordOf(record *core.Record) *statev1.EscalationRecord {
 func envelopeOf(envelope *core.Envelope) *escalationv1.Envelope {
 	made := &escalationv1.Envelope{
 		Record: recordOf(envelope.Record), Run: envelope.Run, Consequences: envelope.Consequences,
-		Input: envelope.Input, Recent: envelope.Recent,
+		Input: envelope.Input, Recent: envelope.Recent, Standing: standingOf(envelope.Standing),
 	}
 	for _, step := range envelope.Steps {
 		made.Steps = append(made.Steps, &escalationv1.EnvelopeStep{
@@ -38,6 +38,13 @@ func envelopeOf(envelope *core.Envelope) *escalationv1.Envelope {
 		made.FailingCall = &escalationv1.FailingCall{Operation: envelope.Failing.Operation, Arguments: envelope.Failing.Arguments}
 	}
 	return made
+}
+
+func standingOf(standing core.Standing) *escalationv1.Standing {
+	return &escalationv1.Standing{
+		Roles: standing.Roles, Level: uint32(standing.Level), NextLevelTime: stampOf(standing.NextTime), NextRoles: standing.NextRoles,
+		Votes: standing.Votes, Missing: uint32(standing.Missing),
+	}
 }
 
 // stampOf leaves a time that is not known unset.

@@ -42,7 +42,7 @@ func statusOf(err error) error {
 }
 
 func refusalOf(refusal *core.Refusal, reason errorsv1.ErrorReason) error {
-	if !errors.Is(refusal, core.ErrNotAllowed) {
+	if !errors.Is(refusal, core.ErrNotAllowed) || len(refusal.Allowed) == 0 {
 		return errs.New(reason, "%s", refusal.Words)
 	}
 	return errs.New(reason, "%s%s", refusal.Words, nearest.Hint(refusal.Given, refusal.Allowed)).

@@ -37,8 +37,9 @@ func (s *Server) ListInbox(ctx context.Context, request *escalationv1.ListInboxR
 		return nil, statusOf(err)
 	}
 	response := &escalationv1.ListInboxResponse{NextPageToken: page.Next}
-	for _, record := range page.Records {
+	for n, record := range page.Records {
 		response.Escalations = append(response.Escalations, recordOf(record))
+		response.Standings = append(response.Standings, standingOf(page.Standings[n]))
 	}
 	return response, nil
 }
@@ -66,7 +67,7 @@ func (s *Server) Resolve(ctx context.Context, request *escalationv1.ResolveReque
 		return nil, err
 	}
 	s.observer.Answered(ctx, accepted(answer, resolution))
-	return &escalationv1.ResolveResponse{Record: recordOf(resolution.Record)}, nil
+	return &escalationv1.ResolveResponse{Record: recordOf(resolution.Record), Standing: standingOf(resolution.Standing)}, nil
 }
 
 // callerOf tells who calls; nobody, outside of a server's chain.

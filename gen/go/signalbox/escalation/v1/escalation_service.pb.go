@@ -34,7 +34,7 @@ type ListInboxRequest struct {
 	State v1.EscalationState `protobuf:"varint,2,opt,name=state,proto3,enum=signalbox.state.v1.EscalationState" json:"state,omitempty"`
 	// Run. Unset: all.
 	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Role that may decide. Unset: all.
+	// Role that may decide now, by a level that has been asked. Unset: all.
 	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
 	// Most entries in one page. Unset: 50; at most 500.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -123,6 +123,8 @@ type ListInboxResponse struct {
 	Escalations []*v1.EscalationRecord `protobuf:"bytes,1,rep,name=escalations,proto3" json:"escalations,omitempty"`
 	// Token of the next page. Empty: this is the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How each of them stands, in the same order.
+	Standings     []*Standing `protobuf:"bytes,3,rep,name=standings,proto3" json:"standings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +173,104 @@ func (x *ListInboxResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListInboxResponse) GetStandings() []*Standing {
+	if x != nil {
+		return x.Standings
+	}
+	return nil
+}
+
+// Standing is how far an escalation has come: who may decide by now, and who has. Empty for one that has ended.
+type Standing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Roles that may decide now: those of every level that has been asked. Empty: everybody may.
+	Roles []string `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
+	// How many levels have been asked; at least 1.
+	Level uint32 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`
+	// When the next level is asked. Unset: there is none.
+	NextLevelTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_level_time,json=nextLevelTime,proto3" json:"next_level_time,omitempty"`
+	// Roles that may decide from then on, besides the others.
+	NextRoles []string `protobuf:"bytes,4,rep,name=next_roles,json=nextRoles,proto3" json:"next_roles,omitempty"`
+	// Answers so far, oldest first, where several people must agree.
+	Votes []*v11.Vote `protobuf:"bytes,5,rep,name=votes,proto3" json:"votes,omitempty"`
+	// How many more people must give the answer that most have given.
+	Missing       uint32 `protobuf:"varint,6,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Standing) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Standing) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Standing) GetNextLevelTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextLevelTime
+	}
+	return nil
+}
+
+func (x *Standing) GetNextRoles() []string {
+	if x != nil {
+		return x.NextRoles
+	}
+	return nil
+}
+
+func (x *Standing) GetVotes() []*v11.Vote {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
+func (x *Standing) GetMissing() uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
 // GetEnvelopeRequest names an escalation.
 type GetEnvelopeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -184,7 +284,7 @@ type GetEnvelopeRequest struct {
 
 func (x *GetEnvelopeRequest) Reset() {
 	*x = GetEnvelopeRequest{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[2]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -196,7 +296,7 @@ func (x *GetEnvelopeRequest) String() string {
 func (*GetEnvelopeRequest) ProtoMessage() {}
 
 func (x *GetEnvelopeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[2]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +309,7 @@ func (x *GetEnvelopeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvelopeRequest.ProtoReflect.Descriptor instead.
 func (*GetEnvelopeRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetEnvelopeRequest) GetNamespace() string {
@@ -237,7 +337,7 @@ type GetEnvelopeResponse struct {
 
 func (x *GetEnvelopeResponse) Reset() {
 	*x = GetEnvelopeResponse{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[3]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +349,7 @@ func (x *GetEnvelopeResponse) String() string {
 func (*GetEnvelopeResponse) ProtoMessage() {}
 
 func (x *GetEnvelopeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[3]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +362,7 @@ func (x *GetEnvelopeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvelopeResponse.ProtoReflect.Descriptor instead.
 func (*GetEnvelopeResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetEnvelopeResponse) GetEnvelope() *Envelope {
@@ -288,14 +388,16 @@ type Envelope struct {
 	// The failing call. Unset: none failed.
 	FailingCall *FailingCall `protobuf:"bytes,6,opt,name=failing_call,json=failingCall,proto3" json:"failing_call,omitempty"`
 	// Events around the question, oldest first: at most the last 20.
-	Recent        []*v11.HistoryEvent `protobuf:"bytes,7,rep,name=recent,proto3" json:"recent,omitempty"`
+	Recent []*v11.HistoryEvent `protobuf:"bytes,7,rep,name=recent,proto3" json:"recent,omitempty"`
+	// Who may decide by now, and who has.
+	Standing      *Standing `protobuf:"bytes,8,opt,name=standing,proto3" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[4]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -307,7 +409,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[4]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -320,7 +422,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Envelope) GetRecord() *v1.EscalationRecord {
@@ -372,6 +474,13 @@ func (x *Envelope) GetRecent() []*v11.HistoryEvent {
 	return nil
 }
 
+func (x *Envelope) GetStanding() *Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
+}
+
 // EnvelopeStep is a step's result in an envelope.
 type EnvelopeStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -391,7 +500,7 @@ type EnvelopeStep struct {
 
 func (x *EnvelopeStep) Reset() {
 	*x = EnvelopeStep{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[5]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +512,7 @@ func (x *EnvelopeStep) String() string {
 func (*EnvelopeStep) ProtoMessage() {}
 
 func (x *EnvelopeStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[5]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +525,7 @@ func (x *EnvelopeStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvelopeStep.ProtoReflect.Descriptor instead.
 func (*EnvelopeStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{5}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EnvelopeStep) GetStepPath() string {
@@ -467,7 +576,7 @@ type FailingCall struct {
 
 func (x *FailingCall) Reset() {
 	*x = FailingCall{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[6]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +588,7 @@ func (x *FailingCall) String() string {
 func (*FailingCall) ProtoMessage() {}
 
 func (x *FailingCall) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[6]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +601,7 @@ func (x *FailingCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailingCall.ProtoReflect.Descriptor instead.
 func (*FailingCall) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{6}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FailingCall) GetOperation() *v11.Operation {
@@ -536,7 +645,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[7]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +657,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[7]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +670,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{7}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ResolveRequest) GetNamespace() string {
@@ -630,15 +739,17 @@ func (x *ResolveRequest) GetRequestId() string {
 // ResolveResponse acknowledges it.
 type ResolveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record after it.
-	Record        *v1.EscalationRecord `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// The record after it. Still open while further people must agree.
+	Record *v1.EscalationRecord `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// Who may decide by now, and who has, after it.
+	Standing      *Standing `protobuf:"bytes,2,opt,name=standing,proto3" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[8]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +761,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[8]
+	mi := &file_signalbox_escalation_v1_escalation_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,12 +774,19 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{8}
+	return file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ResolveResponse) GetRecord() *v1.EscalationRecord {
 	if x != nil {
 		return x.Record
+	}
+	return nil
+}
+
+func (x *ResolveResponse) GetStanding() *Standing {
+	if x != nil {
+		return x.Standing
 	}
 	return nil
 }
@@ -686,15 +804,24 @@ const file_signalbox_escalation_v1_escalation_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x05 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\x83\x01\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xc4\x01\n" +
 	"\x11ListInboxResponse\x12F\n" +
 	"\vescalations\x18\x01 \x03(\v2$.signalbox.state.v1.EscalationRecordR\vescalations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12?\n" +
+	"\tstandings\x18\x03 \x03(\v2!.signalbox.escalation.v1.StandingR\tstandings\"\xe6\x01\n" +
+	"\bStanding\x12\x14\n" +
+	"\x05roles\x18\x01 \x03(\tR\x05roles\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\x12B\n" +
+	"\x0fnext_level_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rnextLevelTime\x12\x1d\n" +
+	"\n" +
+	"next_roles\x18\x04 \x03(\tR\tnextRoles\x121\n" +
+	"\x05votes\x18\x05 \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\x12\x18\n" +
+	"\amissing\x18\x06 \x01(\rR\amissing\"`\n" +
 	"\x12GetEnvelopeRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12,\n" +
 	"\rescalation_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fescalationId\"T\n" +
 	"\x13GetEnvelopeResponse\x12=\n" +
-	"\benvelope\x18\x01 \x01(\v2!.signalbox.escalation.v1.EnvelopeR\benvelope\"\xe9\x03\n" +
+	"\benvelope\x18\x01 \x01(\v2!.signalbox.escalation.v1.EnvelopeR\benvelope\"\xa8\x04\n" +
 	"\bEnvelope\x12<\n" +
 	"\x06record\x18\x01 \x01(\v2$.signalbox.state.v1.EscalationRecordR\x06record\x12,\n" +
 	"\x03run\x18\x02 \x01(\v2\x1a.signalbox.workflow.v1.RunR\x03run\x12W\n" +
@@ -702,7 +829,8 @@ const file_signalbox_escalation_v1_escalation_service_proto_rawDesc = "" +
 	"\x05input\x18\x04 \x01(\fR\x05input\x12;\n" +
 	"\x05steps\x18\x05 \x03(\v2%.signalbox.escalation.v1.EnvelopeStepR\x05steps\x12G\n" +
 	"\ffailing_call\x18\x06 \x01(\v2$.signalbox.escalation.v1.FailingCallR\vfailingCall\x12;\n" +
-	"\x06recent\x18\a \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06recent\x1a?\n" +
+	"\x06recent\x18\a \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06recent\x12=\n" +
+	"\bstanding\x18\b \x01(\v2!.signalbox.escalation.v1.StandingR\bstanding\x1a?\n" +
 	"\x11ConsequencesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x01\n" +
@@ -726,9 +854,10 @@ const file_signalbox_escalation_v1_escalation_service_proto_rawDesc = "" +
 	"\x05value\x18\a \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x05value\x12%\n" +
 	"\x0esubject_digest\x18\b \x01(\fR\rsubjectDigest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\t \x01(\tR\trequestId\"O\n" +
+	"request_id\x18\t \x01(\tR\trequestId\"\x8e\x01\n" +
 	"\x0fResolveResponse\x12<\n" +
-	"\x06record\x18\x01 \x01(\v2$.signalbox.state.v1.EscalationRecordR\x06record2\xce\x02\n" +
+	"\x06record\x18\x01 \x01(\v2$.signalbox.state.v1.EscalationRecordR\x06record\x12=\n" +
+	"\bstanding\x18\x02 \x01(\v2!.signalbox.escalation.v1.StandingR\bstanding2\xce\x02\n" +
 	"\x11EscalationService\x12g\n" +
 	"\tListInbox\x12).signalbox.escalation.v1.ListInboxRequest\x1a*.signalbox.escalation.v1.ListInboxResponse\"\x03\x90\x02\x01\x12m\n" +
 	"\vGetEnvelope\x12+.signalbox.escalation.v1.GetEnvelopeRequest\x1a,.signalbox.escalation.v1.GetEnvelopeResponse\"\x03\x90\x02\x01\x12a\n" +
@@ -747,51 +876,58 @@ func file_signalbox_escalation_v1_escalation_service_proto_rawDescGZIP() []byte 
 	return file_signalbox_escalation_v1_escalation_service_proto_rawDescData
 }
 
-var file_signalbox_escalation_v1_escalation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_signalbox_escalation_v1_escalation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_signalbox_escalation_v1_escalation_service_proto_goTypes = []any{
 	(*ListInboxRequest)(nil),      // 0: signalbox.escalation.v1.ListInboxRequest
 	(*ListInboxResponse)(nil),     // 1: signalbox.escalation.v1.ListInboxResponse
-	(*GetEnvelopeRequest)(nil),    // 2: signalbox.escalation.v1.GetEnvelopeRequest
-	(*GetEnvelopeResponse)(nil),   // 3: signalbox.escalation.v1.GetEnvelopeResponse
-	(*Envelope)(nil),              // 4: signalbox.escalation.v1.Envelope
-	(*EnvelopeStep)(nil),          // 5: signalbox.escalation.v1.EnvelopeStep
-	(*FailingCall)(nil),           // 6: signalbox.escalation.v1.FailingCall
-	(*ResolveRequest)(nil),        // 7: signalbox.escalation.v1.ResolveRequest
-	(*ResolveResponse)(nil),       // 8: signalbox.escalation.v1.ResolveResponse
-	nil,                           // 9: signalbox.escalation.v1.Envelope.ConsequencesEntry
-	(v1.EscalationState)(0),       // 10: signalbox.state.v1.EscalationState
-	(*v1.EscalationRecord)(nil),   // 11: signalbox.state.v1.EscalationRecord
-	(*v11.Run)(nil),               // 12: signalbox.workflow.v1.Run
-	(*v11.HistoryEvent)(nil),      // 13: signalbox.workflow.v1.HistoryEvent
-	(v11.StepStatus)(0),           // 14: signalbox.workflow.v1.StepStatus
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*v11.Operation)(nil),         // 16: signalbox.workflow.v1.Operation
+	(*Standing)(nil),              // 2: signalbox.escalation.v1.Standing
+	(*GetEnvelopeRequest)(nil),    // 3: signalbox.escalation.v1.GetEnvelopeRequest
+	(*GetEnvelopeResponse)(nil),   // 4: signalbox.escalation.v1.GetEnvelopeResponse
+	(*Envelope)(nil),              // 5: signalbox.escalation.v1.Envelope
+	(*EnvelopeStep)(nil),          // 6: signalbox.escalation.v1.EnvelopeStep
+	(*FailingCall)(nil),           // 7: signalbox.escalation.v1.FailingCall
+	(*ResolveRequest)(nil),        // 8: signalbox.escalation.v1.ResolveRequest
+	(*ResolveResponse)(nil),       // 9: signalbox.escalation.v1.ResolveResponse
+	nil,                           // 10: signalbox.escalation.v1.Envelope.ConsequencesEntry
+	(v1.EscalationState)(0),       // 11: signalbox.state.v1.EscalationState
+	(*v1.EscalationRecord)(nil),   // 12: signalbox.state.v1.EscalationRecord
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*v11.Vote)(nil),              // 14: signalbox.workflow.v1.Vote
+	(*v11.Run)(nil),               // 15: signalbox.workflow.v1.Run
+	(*v11.HistoryEvent)(nil),      // 16: signalbox.workflow.v1.HistoryEvent
+	(v11.StepStatus)(0),           // 17: signalbox.workflow.v1.StepStatus
+	(*v11.Operation)(nil),         // 18: signalbox.workflow.v1.Operation
 }
 var file_signalbox_escalation_v1_escalation_service_proto_depIdxs = []int32{
-	10, // 0: signalbox.escalation.v1.ListInboxRequest.state:type_name -> signalbox.state.v1.EscalationState
-	11, // 1: signalbox.escalation.v1.ListInboxResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
-	4,  // 2: signalbox.escalation.v1.GetEnvelopeResponse.envelope:type_name -> signalbox.escalation.v1.Envelope
-	11, // 3: signalbox.escalation.v1.Envelope.record:type_name -> signalbox.state.v1.EscalationRecord
-	12, // 4: signalbox.escalation.v1.Envelope.run:type_name -> signalbox.workflow.v1.Run
-	9,  // 5: signalbox.escalation.v1.Envelope.consequences:type_name -> signalbox.escalation.v1.Envelope.ConsequencesEntry
-	5,  // 6: signalbox.escalation.v1.Envelope.steps:type_name -> signalbox.escalation.v1.EnvelopeStep
-	6,  // 7: signalbox.escalation.v1.Envelope.failing_call:type_name -> signalbox.escalation.v1.FailingCall
-	13, // 8: signalbox.escalation.v1.Envelope.recent:type_name -> signalbox.workflow.v1.HistoryEvent
-	14, // 9: signalbox.escalation.v1.EnvelopeStep.status:type_name -> signalbox.workflow.v1.StepStatus
-	15, // 10: signalbox.escalation.v1.EnvelopeStep.time:type_name -> google.protobuf.Timestamp
-	16, // 11: signalbox.escalation.v1.FailingCall.operation:type_name -> signalbox.workflow.v1.Operation
-	11, // 12: signalbox.escalation.v1.ResolveResponse.record:type_name -> signalbox.state.v1.EscalationRecord
-	0,  // 13: signalbox.escalation.v1.EscalationService.ListInbox:input_type -> signalbox.escalation.v1.ListInboxRequest
-	2,  // 14: signalbox.escalation.v1.EscalationService.GetEnvelope:input_type -> signalbox.escalation.v1.GetEnvelopeRequest
-	7,  // 15: signalbox.escalation.v1.EscalationService.Resolve:input_type -> signalbox.escalation.v1.ResolveRequest
-	1,  // 16: signalbox.escalation.v1.EscalationService.ListInbox:output_type -> signalbox.escalation.v1.ListInboxResponse
-	3,  // 17: signalbox.escalation.v1.EscalationService.GetEnvelope:output_type -> signalbox.escalation.v1.GetEnvelopeResponse
-	8,  // 18: signalbox.escalation.v1.EscalationService.Resolve:output_type -> signalbox.escalation.v1.ResolveResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 0: signalbox.escalation.v1.ListInboxRequest.state:type_name -> signalbox.state.v1.EscalationState
+	12, // 1: signalbox.escalation.v1.ListInboxResponse.escalations:type_name -> signalbox.state.v1.EscalationRecord
+	2,  // 2: signalbox.escalation.v1.ListInboxResponse.standings:type_name -> signalbox.escalation.v1.Standing
+	13, // 3: signalbox.escalation.v1.Standing.next_level_time:type_name -> google.protobuf.Timestamp
+	14, // 4: signalbox.escalation.v1.Standing.votes:type_name -> signalbox.workflow.v1.Vote
+	5,  // 5: signalbox.escalation.v1.GetEnvelopeResponse.envelope:type_name -> signalbox.escalation.v1.Envelope
+	12, // 6: signalbox.escalation.v1.Envelope.record:type_name -> signalbox.state.v1.EscalationRecord
+	15, // 7: signalbox.escalation.v1.Envelope.run:type_name -> signalbox.workflow.v1.Run
+	10, // 8: signalbox.escalation.v1.Envelope.consequences:type_name -> signalbox.escalation.v1.Envelope.ConsequencesEntry
+	6,  // 9: signalbox.escalation.v1.Envelope.steps:type_name -> signalbox.escalation.v1.EnvelopeStep
+	7,  // 10: signalbox.escalation.v1.Envelope.failing_call:type_name -> signalbox.escalation.v1.FailingCall
+	16, // 11: signalbox.escalation.v1.Envelope.recent:type_name -> signalbox.workflow.v1.HistoryEvent
+	2,  // 12: signalbox.escalation.v1.Envelope.standing:type_name -> signalbox.escalation.v1.Standing
+	17, // 13: signalbox.escalation.v1.EnvelopeStep.status:type_name -> signalbox.workflow.v1.StepStatus
+	13, // 14: signalbox.escalation.v1.EnvelopeStep.time:type_name -> google.protobuf.Timestamp
+	18, // 15: signalbox.escalation.v1.FailingCall.operation:type_name -> signalbox.workflow.v1.Operation
+	12, // 16: signalbox.escalation.v1.ResolveResponse.record:type_name -> signalbox.state.v1.EscalationRecord
+	2,  // 17: signalbox.escalation.v1.ResolveResponse.standing:type_name -> signalbox.escalation.v1.Standing
+	0,  // 18: signalbox.escalation.v1.EscalationService.ListInbox:input_type -> signalbox.escalation.v1.ListInboxRequest
+	3,  // 19: signalbox.escalation.v1.EscalationService.GetEnvelope:input_type -> signalbox.escalation.v1.GetEnvelopeRequest
+	8,  // 20: signalbox.escalation.v1.EscalationService.Resolve:input_type -> signalbox.escalation.v1.ResolveRequest
+	1,  // 21: signalbox.escalation.v1.EscalationService.ListInbox:output_type -> signalbox.escalation.v1.ListInboxResponse
+	4,  // 22: signalbox.escalation.v1.EscalationService.GetEnvelope:output_type -> signalbox.escalation.v1.GetEnvelopeResponse
+	9,  // 23: signalbox.escalation.v1.EscalationService.Resolve:output_type -> signalbox.escalation.v1.ResolveResponse
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_escalation_v1_escalation_service_proto_init() }
@@ -805,7 +941,7 @@ func file_signalbox_escalation_v1_escalation_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_escalation_v1_escalation_service_proto_rawDesc), len(file_signalbox_escalation_v1_escalation_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,8 +34,10 @@ type EscalationServiceClient interface {
 	ListInbox(ctx context.Context, in *ListInboxRequest, opts ...grpc.CallOption) (*ListInboxResponse, error)
 	// GetEnvelope gathers everything a person needs to decide. Errors: ESCALATION_NOT_FOUND.
 	GetEnvelope(ctx context.Context, in *GetEnvelopeRequest, opts ...grpc.CallOption) (*GetEnvelopeResponse, error)
-	// Resolve gives an answer; it is acknowledged once it is durable in the run. Errors: ESCALATION_NOT_FOUND, DECISION_STALE,
-	// DECISION_DUPLICATE, DECISION_NOT_ALLOWED with what is allowed, SUBJECT_CHANGED, PERMISSION_DENIED.
+	// Resolve gives an answer; it is acknowledged once it is durable in the run. Where several people must agree, each answer is a vote, and the
+	// escalation stays open until enough of them are the same. Errors: ESCALATION_NOT_FOUND, DECISION_STALE, DECISION_DUPLICATE (also for a
+	// second vote of the same person), DECISION_NOT_ALLOWED (with what is allowed, or because whoever asked for the run may not decide about
+	// it), SUBJECT_CHANGED, PERMISSION_DENIED.
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
 }
 
@@ -87,8 +89,10 @@ type EscalationServiceServer interface {
 	ListInbox(context.Context, *ListInboxRequest) (*ListInboxResponse, error)
 	// GetEnvelope gathers everything a person needs to decide. Errors: ESCALATION_NOT_FOUND.
 	GetEnvelope(context.Context, *GetEnvelopeRequest) (*GetEnvelopeResponse, error)
-	// Resolve gives an answer; it is acknowledged once it is durable in the run. Errors: ESCALATION_NOT_FOUND, DECISION_STALE,
-	// DECISION_DUPLICATE, DECISION_NOT_ALLOWED with what is allowed, SUBJECT_CHANGED, PERMISSION_DENIED.
+	// Resolve gives an answer; it is acknowledged once it is durable in the run. Where several people must agree, each answer is a vote, and the
+	// escalation stays open until enough of them are the same. Errors: ESCALATION_NOT_FOUND, DECISION_STALE, DECISION_DUPLICATE (also for a
+	// second vote of the same person), DECISION_NOT_ALLOWED (with what is allowed, or because whoever asked for the run may not decide about
+	// it), SUBJECT_CHANGED, PERMISSION_DENIED.
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
 	mustEmbedUnimplementedEscalationServiceServer()
 }
