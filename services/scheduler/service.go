@@ -18,6 +18,8 @@ import (
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
+	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core/batches"
+	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core/schedules"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/gatewayclient"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/lockclient"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/prommetrics"
@@ -108,6 +110,9 @@ type Service struct {
 	locks    *lockclient.Client
 	recovery *recoveryclient.Client
 
+	schedules *schedules.Keeper
+	batches   *batches.Keeper
+
 	closeOnce sync.Once
 }
 
@@ -136,6 +141,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.locks.Bind(s.core)
 	s.recovery.Bind(s.core)
 	s.control, s.work = rpc.NewControl(s.core), rpc.NewWork(s.core)
+	records := stateclient.NewRecords(deps.State)
+	s.schedules = schedules.NewKeeper(schedules.Options{
+		Records: records, Runs: s.core, Reads: s.state, Clock: deps.Clock, Logger: deps.Logger, Words: rpc.Words,
+	})
+	s.batches = batches.NewKeeper(batches.Options{
+		Records: records, Lister: records, Steering: rpc.NewSteering(s.control), Clock: deps.Clock, Logger: deps.Logger, Explain: rpc.Explain,
+	})
 	return s, nil
 }
 
@@ -143,6 +155,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	schedulerv1.RegisterRunControlServiceServer(r, s.control)
 	schedulerv1.RegisterAgentWorkServiceServer(r, s.work)
+	schedulerv1.RegisterScheduleServiceServer(r, rpc.NewSchedules(s.schedules))
+	schedulerv1.RegisterBatchServiceServer(r, rpc.NewBatches(s.batches))
 }
 
 // Run claims the shards and moves runs until ctx ends; then it drains. It fails when another scheduler takes the shards over.
@@ -153,7 +167,11 @@ func (s *Service) Run(ctx context.Context) error {
 	work.Go(func() { s.gateway.Serve(links, s.core) })
 	work.Go(func() { s.locks.Serve(links) })
 	work.Go(func() { s.recovery.Serve(links) })
+	keep, leave := context.WithCancel(ctx)
+	work.Go(func() { s.schedules.Run(keep) })
+	work.Go(func() { s.batches.Run(keep) })
 	err := s.core.Run(ctx)
+	leave()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
 	s.core.Drain(drain)

@@ -37,7 +37,7 @@ var ErrRecordChanged = errors.New("the record has changed meanwhile")
 // called at once, and fail with ErrAway while the store cannot be reached.
 type Records interface {
 	// PutRecord writes a record that is at the expected version; 0: it must not be there yet. It returns the version written, or
-	// ErrRecordChanged, or ErrNotFound for a record that is gone.
+	// ErrRecordChanged, also for a record that is gone.
 	PutRecord(ctx context.Context, r Record, expected uint64) (uint64, error)
 	// GetRecord reads a record, or ErrNotFound.
 	GetRecord(ctx context.Context, namespace, kind, id string) (Record, error)

@@ -51,11 +51,7 @@ func (m *Memory) PutRecord(ctx context.Context, r core.Record, expected uint64) 
 		return 0, err
 	}
 	at := place{r.Namespace, r.Kind, r.ID}
-	old, ok := m.records[at]
-	switch {
-	case !ok && expected != 0:
-		return 0, core.ErrNotFound
-	case old.Version != expected:
+	if m.records[at].Version != expected {
 		return 0, core.ErrRecordChanged
 	}
 	r.Version, r.Updated, r.Data = expected+1, m.clock.Now(), slices.Clone(r.Data)
@@ -146,7 +142,7 @@ func versions(t *testing.T, s core.Records) {
 	_, err := s.GetRecord(ctx, "default", "thing", "a")
 	expect("read of nothing", err, core.ErrNotFound)
 	_, err = s.PutRecord(ctx, r, 3)
-	expect("change of nothing", err, core.ErrNotFound)
+	expect("change of nothing", err, core.ErrRecordChanged)
 	v, err := s.PutRecord(ctx, r, 0)
 	expect("creation", err, nil)
 	_, err = s.PutRecord(ctx, r, 0)

@@ -125,16 +125,15 @@ func (w *world) Resume(_ context.Context, run core.RunKey, _ string) error {
 	})
 }
 
-func (w *world) Migrate(_ context.Context, run core.RunKey, version string, _ map[string]string, dryRun bool, _ string) (bool, error) {
-	moved := false
+func (w *world) Migrate(_ context.Context, run core.RunKey, m Move, _ string) (Place, error) {
 	err := w.act(run, func(r *workflowv1.Run) bool {
-		moved = r.GetVersion() != version
-		if moved && !dryRun {
-			r.Version = version
+		moved := r.GetVersion() != m.Version && !m.DryRun
+		if moved {
+			r.Version = m.Version
 		}
-		return moved && !dryRun
+		return moved
 	})
-	return moved && err == nil, err
+	return Place{Version: m.Version}, err
 }
 
 func (w *world) effects() int {

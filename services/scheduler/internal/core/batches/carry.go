@@ -164,7 +164,7 @@ func (c *carrying) one(ctx context.Context, b *Batch, run *workflowv1.Run) resul
 		return result{kind: k}
 	}
 	for try, pause := 1, firstPause; ; try, pause = try+1, min(2*pause, longestPause) {
-		did, err := c.steer(ctx, b, core.RunKey{Namespace: run.GetNamespace(), ID: run.GetId()})
+		did, err := c.steer(ctx, b, run)
 		var refusal *engine.Refusal
 		refused := errors.As(err, &refusal)
 		switch {
@@ -206,18 +206,19 @@ func (b *Batch) foregone(run *workflowv1.Run) kind {
 }
 
 // steer does the batch's action to a run; false: there was nothing to do.
-func (c *carrying) steer(ctx context.Context, b *Batch, run core.RunKey) (bool, error) {
-	s := c.k.opts.Steering
+func (c *carrying) steer(ctx context.Context, b *Batch, run *workflowv1.Run) (bool, error) {
+	s, key := c.k.opts.Steering, core.RunKey{Namespace: run.GetNamespace(), ID: run.GetId()}
 	switch {
 	case b.Action == Migrate:
-		return s.Migrate(ctx, run, b.Version, b.StateMap, b.DryRun, b.by())
+		place, err := s.Migrate(ctx, key, Move{Version: b.Version, StateMap: b.StateMap, DryRun: b.DryRun}, b.by())
+		return place.Version != run.GetVersion(), err
 	case b.DryRun:
 		return true, nil
 	case b.Action == Cancel:
-		return true, s.Cancel(ctx, run, b.Reason, b.by())
+		return true, s.Cancel(ctx, key, b.Reason, b.by())
 	case b.Action == Pause:
-		return true, s.Pause(ctx, run, b.Reason, b.by())
+		return true, s.Pause(ctx, key, b.Reason, b.by())
 	default:
-		return true, s.Resume(ctx, run, b.by())
+		return true, s.Resume(ctx, key, b.by())
 	}
 }

@@ -31,10 +31,22 @@ type Steering interface {
 	Pause(ctx context.Context, run core.RunKey, reason, by string) error
 	// Resume ends a run's pause.
 	Resume(ctx context.Context, run core.RunKey, by string) error
-	// Migrate moves a run to a version of its workflow, or with dryRun says whether it could be moved. It is false for a run that is
-	// there already.
-	Migrate(ctx context.Context, run core.RunKey, version string, stateMap map[string]string, dryRun bool, by string) (bool, error)
+	// Migrate moves a run to a version of its workflow, or with DryRun says where it would be. It tells where the run is then.
+	Migrate(ctx context.Context, run core.RunKey, m Move, by string) (Place, error)
 }
+
+// Move says where a run is to be moved.
+type Move struct {
+	// Version of its workflow; empty: the highest.
+	Version string
+	// StateMap are names of states before and after, where they differ.
+	StateMap map[string]string
+	// DryRun only says what would happen.
+	DryRun bool
+}
+
+// Place is where a run is.
+type Place struct{ Version, State string }
 
 // Options of a Keeper. All are required.
 type Options struct {

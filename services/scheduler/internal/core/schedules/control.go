@@ -72,7 +72,7 @@ func (k *Keeper) change(ctx context.Context, at key, create bool, change func(*r
 			return Info{}, err
 		}
 		_, err = k.opts.Records.PutRecord(ctx, stored, stored.Version)
-		if errors.Is(err, core.ErrRecordChanged) || errors.Is(err, core.ErrNotFound) && create {
+		if errors.Is(err, core.ErrRecordChanged) {
 			continue
 		}
 		if err != nil {
