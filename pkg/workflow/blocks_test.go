@@ -157,9 +157,40 @@ func TestRulesOfTheContract(t *testing.T) {
 	} {
 		_, fs := Load("f", []byte(small("steps: ["+tt.text+"]")))
 		if !slices.ContainsFunc(fs, func(f Finding) bool {
-			return f.Rule == RuleSchema && f.Severity == SeverityError && strings.Contains(f.String(), tt.message) && f.Line == 3 && f.Column > 1
+			return (f.Rule == RuleSchema || f.Rule == "L10") && f.Severity == SeverityError && strings.Contains(f.String(), tt.message) && f.Line == 3 && f.Column > 1
 		}) {
 			t.Errorf("%s: %s", name, fs)
 		}
+	}
+}
+
+// TestGuardsAndLocksCompile: what only the engine has to honour comes through.
+func TestGuardsAndLocksCompile(t *testing.T) {
+	def, fs := Check("f", []byte(small(`
+versioning: {behavior: auto_upgrade, migrate_from: [0.9.0]}
+resources: {locks: {pool: {key: "'pool'", rank: 2, permits: 3}, l: {key: run.id, rank: 1}}}
+steps:
+  - id: ask
+    human: {roles: [r], decisions: [x, y], quorum: 2, exclude_requester: true, due: 1h}
+  - id: work
+    wait: {duration: 1s}
+    locks: [{lock: pool}, {lock: l, shared: true}]
+    on_error:
+      handlers:
+        - {types: [timeout], fallback: {step: {id: person, human: {roles: [r], decisions: [x, y], due: 1h}}}}
+        - {types: [unavailable], fallback: {step: {id: agent, timeout: 1h, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
+`)), nil, nil)
+	if def == nil || len(fs) > 0 {
+		t.Fatal(fs)
+	}
+	if ask, _ := def.Step("ask"); ask.Human.Quorum != 2 || !ask.Human.ExcludeRequester || !def.AutoUpgrade {
+		t.Errorf("%+v", ask.Human)
+	}
+	work, _ := def.Step("work")
+	if l := work.Locks; len(l) != 2 || l[0].Name != "l" || !l[0].Shared || l[0].Permits != 1 || l[1].Permits != 3 || l[1].Shared {
+		t.Errorf("%+v", work.Locks)
+	}
+	if work.Handlers[0].Action.FallbackStep.Human == nil || work.Handlers[1].Action.FallbackStep.Agent == nil {
+		t.Errorf("%+v", work.Handlers)
 	}
 }

@@ -37,37 +37,6 @@ func TestIdleParts(t *testing.T) {
 	}
 }
 
-// TestGuardsAndLocksCompile: what only the engine has to honour comes through.
-func TestGuardsAndLocksCompile(t *testing.T) {
-	def, fs := Check("f", []byte(small(`
-versioning: {behavior: auto_upgrade, migrate_from: [0.9.0]}
-resources: {locks: {pool: {key: "'pool'", rank: 2, permits: 3}, l: {key: run.id, rank: 1}}}
-steps:
-  - id: ask
-    human: {roles: [r], decisions: [x, y], quorum: 2, exclude_requester: true, due: 1h}
-  - id: work
-    wait: {duration: 1s}
-    locks: [{lock: pool}, {lock: l, shared: true}]
-    on_error:
-      handlers:
-        - {types: [timeout], fallback: {step: {id: person, human: {roles: [r], decisions: [x, y], due: 1h}}}}
-        - {types: [unavailable], fallback: {step: {id: agent, timeout: 1h, agent: {agent: a, goal: g, budget: {max_turns: 1, max_tokens: 1}}}}}
-`)), nil, nil)
-	if def == nil || len(fs) > 0 {
-		t.Fatal(fs)
-	}
-	if ask, _ := def.Step("ask"); ask.Human.Quorum != 2 || !ask.Human.ExcludeRequester || !def.AutoUpgrade {
-		t.Errorf("%+v", ask.Human)
-	}
-	work, _ := def.Step("work")
-	if l := work.Locks; len(l) != 2 || l[0].Name != "l" || !l[0].Shared || l[0].Permits != 1 || l[1].Permits != 3 || l[1].Shared {
-		t.Errorf("%+v", work.Locks)
-	}
-	if work.Handlers[0].Action.FallbackStep.Human == nil || work.Handlers[1].Action.FallbackStep.Agent == nil {
-		t.Errorf("%+v", work.Handlers)
-	}
-}
-
 // compiled compiles a file of testdata, which must have no findings but those of TestIdleParts.
 func compiled(tb testing.TB, name string) *Definition {
 	tb.Helper()
@@ -502,42 +471,5 @@ states:
 	want := []string{"6 schema", "9 L3", "9 L4", "9 schema", "10 schema", "11 schema", "12 schema", "12 L4", "12 L3", "13 L1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%s", diff, fs)
-	}
-}
-
-// TestRetailTools compiles against the real tools of the τ-retail data, when it is there.
-func TestRetailTools(t *testing.T) {
-	dir := os.Getenv("SIGNALBOX_TAU_RETAIL")
-	if dir == "" {
-		dir = "../../../shared/data/tau-retail"
-	}
-	raw, err := os.ReadFile(filepath.Join(dir, "tools.json"))
-	if err != nil {
-		t.Skip("no τ-retail data: ", err)
-	}
-	var tools []struct {
-		Name        string          `json:"name"`
-		InputSchema json.RawMessage `json:"inputSchema"`
-	}
-	if err := json.Unmarshal(raw, &tools); err != nil {
-		t.Fatal(err)
-	}
-	all := testTools(t)
-	var steps strings.Builder
-	for i, tool := range tools {
-		if _, err := NewSchema(tool.InputSchema); err != nil {
-			t.Errorf("%s: %v", tool.Name, err)
-		}
-		all = append(all, &workflowv1.ToolDeclaration{Server: "desk", Name: tool.Name, InputSchema: tool.InputSchema, Effect: workflowv1.Effect_EFFECT_READ})
-		fmt.Fprintf(&steps, "  - {id: s%d, tool: {server: desk, tool: %s, arguments: {nonsense: 1}}}\n", i, tool.Name)
-	}
-	for _, file := range []string{"hello.yaml", "support-escalation.yaml"} {
-		if def, fs := Check(file, readTestdata(t, file), NewCatalog(all), nil); def == nil {
-			t.Errorf("%s: %s", file, fs)
-		}
-	}
-	_, fs := Check("f", []byte(small("steps:\n"+steps.String())), NewCatalog(all), nil)
-	if n := strings.Count(fs.String(), `has no argument "nonsense"`); n < len(tools)-1 { // one of them takes no arguments at all
-		t.Errorf("%d of %d tools noticed:\n%s", n, len(tools), fs)
 	}
 }
