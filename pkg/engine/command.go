@@ -107,6 +107,7 @@ func Resume(run *workflowv1.Run) []Command {
 			cs = append(cs, OfferTask{Task: a.GetTask(), StepPath: a.GetPath(), Claimed: claimed})
 		}
 	}
+	cs = childCommands(cs, run)
 	for _, sub := range subscribed(run) {
 		cs = append(cs, sub)
 	}

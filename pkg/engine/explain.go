@@ -46,6 +46,7 @@ func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
 			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: "people", Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
 		}
 	}
+	waits = explainChildren(waits, run)
 	if len(waits) == 0 && run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
 		waits = append(waits, Wait{What: "its scheduler", Owner: "scheduler", Since: stamp(run.GetUpdateTime())})
 	}
@@ -85,6 +86,9 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
 		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CHILD:
+		w.What, w.Owner = childWords(run, a)
+		w.Until = stamp(a.GetDeadline())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_EVENT:
 		w.What, w.Owner = eventWords(a.GetEventWait())
 		w.Until = stamp(a.GetDeadline())

@@ -47,7 +47,7 @@ func (f *Fold) Apply(ev *workflowv1.HistoryEvent) error {
 }
 
 func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
-	if f.applyStepFact(ev) || f.applyFrameFact(ev) || f.applyRunFact(ev) {
+	if f.applyStepFact(ev) || f.applyFrameFact(ev) || f.applyChildFact(ev) || f.applyRunFact(ev) {
 		return nil
 	}
 	return fmt.Errorf("event %d holds a fact that this version does not know (%T)", ev.GetSequence(), ev.GetFact())
@@ -136,7 +136,7 @@ func startedRun(s *workflowv1.RunStarted, now *timestamppb.Timestamp) *workflowv
 		DefinitionDigest: s.GetDefinitionDigest(), EngineVersion: s.GetEngineVersion(),
 		Status: workflowv1.RunStatus_RUN_STATUS_RUNNING, StartTime: now, Deadline: s.GetDeadline(),
 		Visits: map[string]uint32{}, Steps: map[string]*workflowv1.StepRecord{}, Undo: map[string]*workflowv1.UndoStack{},
-		Counters: &workflowv1.RunCounters{},
+		Counters: &workflowv1.RunCounters{}, Parent: clone(s.GetParent()),
 	}
 }
 

@@ -33,6 +33,12 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 		op.Status, op.Problem = workflowv1.OperationStatus_OPERATION_STATUS_SUCCEEDED, nil
 		f.ledger(e.GetStepPath(), op, seq).OutputSequence = seq
 	}
+	if sum := e.GetInputDigest(); len(sum) > 0 {
+		holder.HoldsEffect, holder.ArgumentsDigest = true, sum
+		if e.GetStatus() == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED {
+			holder.EffectSequence = seq
+		}
+	}
 	if n := e.GetEffects(); n > 0 {
 		holder.HoldsEffect, holder.ArgumentsDigest, holder.Effects = true, e.GetItemsDigest(), n
 		if e.GetStatus() == workflowv1.StepStatus_STEP_STATUS_SUCCEEDED {
@@ -93,7 +99,7 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 	}
 	if e.GetFallback() != "" && e.GetFallback() != a.GetFallback() {
 		// The fallback begins afresh, with time of its own: the operation or task before it is over.
-		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline = e.GetFallback(), nil, nil, "", nil
+		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline, a.EndedChild = e.GetFallback(), nil, nil, "", nil, nil
 	}
 	if e.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED {
 		a.Deadline = nil // the step's time does not run while a person has it
@@ -150,6 +156,7 @@ func (f *Fold) compensationStarted(e *workflowv1.CompensationStarted, now *times
 		return
 	}
 	f.Run.Status, f.Run.Leaving = workflowv1.RunStatus_RUN_STATUS_COMPENSATING, nil
+	f.Run.Outcome, f.Run.EndTime, f.Run.EndSequence = workflowv1.Outcome_OUTCOME_UNSPECIFIED, nil, 0
 	f.Run.Compensation = progress
 	if e.GetProblem() != nil {
 		f.Run.Problem = e.GetProblem()
@@ -208,7 +215,7 @@ func (f *Fold) undoSettled(e *workflowv1.UndoSettled, seq uint64) {
 
 // stepUndone frees a step whose effect is undone to have it again. The undo of an older visit leaves the newest one's effect on record.
 func (f *Fold) stepUndone(e *workflowv1.UndoSettled) {
-	if e.GetUndone() != nil && e.GetUndone().GetEffect() > workflowv1.Effect_EFFECT_READ {
+	if e.GetChildUndone() || e.GetUndone().GetEffect() > workflowv1.Effect_EFFECT_READ {
 		f.effectUndone(e.GetStepPath())
 	}
 	records := f.records(e.GetStepPath())

@@ -29,6 +29,8 @@ type Start struct {
 	Input json.RawMessage
 	// RequestID is the client's identity of the start; StartedBy is who asked.
 	RequestID, StartedBy string
+	// Parent is the run that this one is a sub-workflow of; nil: none.
+	Parent *workflowv1.ParentRun
 }
 
 // Answered is a tool's answer to an attempt.

@@ -82,6 +82,14 @@ func (w *world) track(ev engine.InputEvent) {
 		}
 	}
 	for _, e := range w.made {
+		switch f := e.GetFact().(type) {
+		case *workflowv1.HistoryEvent_ChildEnded:
+			delete(w.pending, "child "+f.ChildEnded.GetRunId())
+		case *workflowv1.HistoryEvent_ChildStarted:
+			if !slices.ContainsFunc(w.run().GetChildren(), func(c *workflowv1.ChildRun) bool { return c.GetRunId() == f.ChildStarted.GetRunId() }) {
+				delete(w.pending, "child "+f.ChildStarted.GetRunId()) // detached
+			}
+		}
 		if s := e.GetOutcomeSettled(); s.GetBy() == workflowv1.Settlement_SETTLEMENT_LATE_RECEIPT {
 			maps.DeleteFunc(w.pending, func(k string, _ bool) bool { return strings.HasPrefix(k, s.GetOperationId()+"/probe/") })
 		}
@@ -110,6 +118,10 @@ func (w *world) track(ev engine.InputEvent) {
 			w.pending["wait "+c.StepPath] = true
 		case engine.Unsubscribe:
 			delete(w.pending, "wait "+c.StepPath)
+		case engine.StartChild:
+			w.pending["child "+c.Child.GetRunId()] = true
+		case engine.UndoChild:
+			w.pending["child "+c.RunID] = true
 		}
 	}
 }
@@ -130,6 +142,12 @@ func (w *world) checkPending(run *workflowv1.Run) {
 			got["task "+c.Task.GetId()] = true
 		case engine.Subscribe:
 			got["wait "+c.StepPath] = true
+		case engine.StartChild:
+			got["child "+c.Child.GetRunId()] = true
+		case engine.CancelChild:
+			got["child "+c.RunID] = true
+		case engine.UndoChild:
+			got["child "+c.RunID] = true
 		}
 	}
 	if !maps.Equal(got, w.pending) {

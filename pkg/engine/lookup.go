@@ -131,5 +131,8 @@ func mustStand(op *workflowv1.OpenOperation) bool {
 // IDEMPOTENT_WRITE is in doubt.
 func repeatable(a *workflowv1.ActiveStep) bool {
 	op := effectLeft(a)
+	if a.GetEndedChild() != nil {
+		return false
+	}
 	return op == nil || op.GetOutputSequence() == 0 && harmless(op)
 }

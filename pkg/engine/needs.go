@@ -53,7 +53,7 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	for _, p := range run.GetPendingDecisions() {
 		seqs = append(seqs, p.GetSequence())
 	}
-	seqs = signalNeeds(undoNeeds(seqs, run.GetUndo()), run)
+	seqs = childNeeds(signalNeeds(undoNeeds(seqs, run.GetUndo()), run), run)
 	slices.Sort(seqs)
 	return slices.Compact(seqs)
 }

@@ -80,7 +80,7 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 // afterEnd tells which inputs an ended run still takes.
 func afterEnd(ev InputEvent) bool {
 	switch ev.(type) {
-	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived:
+	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived, ChildStarted, ChildEnded, UndoRun:
 		return true
 	}
 	return false
@@ -135,6 +135,12 @@ func (m *machine) take(ev InputEvent) error {
 		err = m.signal(ev)
 	case EventArrived:
 		m.eventArrived(ev)
+	case ChildStarted:
+		m.childStarted(ev)
+	case ChildEnded:
+		m.childEnded(ev)
+	case UndoRun:
+		err = m.undoRun(ev)
 	case Cancel:
 		m.cancel(ev)
 	case Decide:

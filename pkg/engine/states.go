@@ -29,7 +29,7 @@ func (m *machine) start(s Start) error {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_RunStarted{RunStarted: &workflowv1.RunStarted{
 		Namespace: s.Namespace, RunId: s.RunID, Workflow: md.GetName(), Version: md.GetVersion(),
 		DefinitionDigest: m.def.Digest, EngineVersion: Version, Input: inline(input), Deadline: m.after(m.def.Deadline),
-		StartedBy: s.StartedBy, RequestId: s.RequestID,
+		StartedBy: s.StartedBy, RequestId: s.RequestID, Parent: s.Parent,
 	}}})
 	m.enterState(m.def.Initial, &workflowv1.StateEntered{})
 	return nil

@@ -44,6 +44,8 @@ func (m *machine) beginWork(s *instance, work *workflow.Step) bool {
 		return m.emitEvent(s, work.Emit)
 	case work.WaitEvent != nil:
 		return m.beginWaitEvent(s, work.WaitEvent)
+	case work.Workflow != nil:
+		return m.beginWorkflow(s, work)
 	case work.Parallel != nil:
 		return m.beginParallel(s, work.Parallel)
 	case work.Map != nil:
@@ -70,6 +72,8 @@ type completion struct {
 	// reused is the event that holds the output of an earlier visit.
 	reused uint64
 	limits bool
+	// child that the step asked for, if it does not wait for its end.
+	child *workflowv1.ChildRun
 	// generation of the step, if it grows with this visit.
 	generation uint32
 }
@@ -91,8 +95,15 @@ func (m *machine) completeStep(s *instance, c completion) {
 	if n := a.GetComposite().GetEffects(); n > 0 {
 		e.HoldsEffect, e.Effects, e.ItemsDigest = true, n, a.GetComposite().GetItemsDigest()
 	}
-	if c.reused == 0 && (c.own || effectLeft(a) != nil) && work.Compensate != nil && work.Compensate.Tool != nil {
-		e.Compensation = m.compensationRecord(s, work, op, c.output)
+	child := c.child
+	if child == nil {
+		child = a.GetEndedChild()
+	}
+	if child != nil && childEffect(work) > workflowv1.Effect_EFFECT_READ {
+		e.HoldsEffect, e.InputDigest = true, digest(argumentsOf(m.event(child.GetInputSequence())))
+	}
+	if c.reused == 0 && (c.own || effectLeft(a) != nil || child != nil) && undoable(work) {
+		e.Compensation = m.compensationRecord(s, work, op, child, c.output)
 	}
 	if work != s.Step && (e.GetHoldsEffect() || e.GetCompensation() != nil) {
 		e.EffectStepId = recordID(s, work)

@@ -24,7 +24,7 @@ func NextWake(run *workflowv1.Run) time.Time {
 	}
 	free := run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && run.GetLeaving() == nil && run.GetCancel() == nil
 	settled := free && !unsettledOperations(run) && !undoing(run)
-	if settled || free && len(run.GetFrames()) > 0 {
+	if settled || free && (len(run.GetFrames()) > 0 || anyCancellable(run)) {
 		take(run.GetDeadline())
 		take(run.GetStateDeadline())
 	}
@@ -37,7 +37,7 @@ func NextWake(run *workflowv1.Run) time.Time {
 		if !workedOn(a) {
 			take(a.GetWakeTime())
 		}
-		if free && mayBeOverdue(run, a) {
+		if free && (mayBeOverdue(run, a) || cancellable(run, a)) {
 			take(a.GetDeadline())
 		}
 		for _, c := range a.GetTask().GetOpenCalls() {
@@ -67,7 +67,7 @@ func unsettledOperations(run *workflowv1.Run) bool {
 
 // unsettledStep is unsettledOperations of one open step.
 func unsettledStep(a *workflowv1.ActiveStep) bool {
-	return slices.ContainsFunc(openOperations(a), unsettled)
+	return a.GetChildRunId() != "" || slices.ContainsFunc(openOperations(a), unsettled)
 }
 
 func due(t *timestamppb.Timestamp, now time.Time) bool { return t != nil && !t.AsTime().After(now) }

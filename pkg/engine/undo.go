@@ -12,31 +12,27 @@ import (
 )
 
 // compensationRecord resolves the undo of what a step's work did while everything it needs is at hand.
-func (m *machine) compensationRecord(s *instance, work *workflow.Step, op *workflowv1.OpenOperation, output json.RawMessage) *workflowv1.CompensationRecord {
-	call := work.Compensate.Tool
+func (m *machine) compensationRecord(s *instance, work *workflow.Step, op *workflowv1.OpenOperation, child *workflowv1.ChildRun, output json.RawMessage,
+) *workflowv1.CompensationRecord {
+	rec := &workflowv1.CompensationRecord{
+		Scope: s.State.Scope, Previous: undoAt(m.run, s.frame())[s.State.Scope].GetTop(), StepPath: operationPath(s, work), StepId: recordID(s, work),
+	}
+	if work.Compensate == nil {
+		rec.Child = clone(child)
+		return rec
+	}
 	scope := m.scopeAt(s)
 	scope.Original = &workflow.Original{Output: nullable(output)}
-	if op.GetArgumentsSequence() != 0 {
-		scope.Original.Arguments = argumentsOf(m.event(op.GetArgumentsSequence()))
+	if seq := max(op.GetArgumentsSequence(), child.GetInputSequence()); seq != 0 {
+		scope.Original.Arguments = argumentsOf(m.event(seq))
 	}
 	if op.GetOutputSequence() != 0 {
 		scope.Original.Output = nullable(outputOf(m.event(op.GetOutputSequence())))
 	}
-	rec := &workflowv1.CompensationRecord{
-		Scope: s.State.Scope, Server: call.Server, Tool: call.Tool, Effect: call.Effect, IdempotencyArgument: call.IdempotencyArgument,
-		Previous: undoAt(m.run, s.frame())[s.State.Scope].GetTop(), StepPath: operationPath(s, work), StepId: recordID(s, work),
-	}
-	// The step has had its effect. Where its undo cannot be written down, losing either would be worse than asking a person later: the record
-	// stays without arguments, and the undo fails when its time comes.
-	if resolved, err := call.Arguments.EvalJSON(scope); err == nil {
-		rec.Arguments = inline(resolved)
-	}
-	if call.Key != nil {
-		key, err := call.Key.EvalString(scope)
-		if err != nil {
-			rec.Arguments = nil
-		}
-		rec.IdempotencyKey = key
+	if work.Compensate.Tool != nil {
+		m.undoCall(rec, work.Compensate.Tool, scope)
+	} else {
+		m.undoWorkflow(rec, work.Compensate.Workflow, scope)
 	}
 	if unknown(op) {
 		rec.NotBefore = op.GetSettleTime()
@@ -49,6 +45,44 @@ func (m *machine) compensationRecord(s *instance, work *workflow.Step, op *workf
 		describe(rec.Operation, op, m.run.GetSequence())
 	}
 	return rec
+}
+
+// undoable reports whether what a step's work did can be undone.
+func undoable(work *workflow.Step) bool {
+	if c := work.Compensate; c != nil {
+		return c.Tool != nil || c.Workflow != nil
+	}
+	return work.Workflow != nil && work.Workflow.Compensatable
+}
+
+// undoWorkflow resolves an undo by a sub-workflow.
+func (m *machine) undoWorkflow(rec *workflowv1.CompensationRecord, w *workflow.SubWorkflow, scope *workflow.Scope) {
+	rec.UndoWorkflow = &workflowv1.ChildRun{Workflow: w.Name, Version: w.Version, DefinitionDigest: w.Digest}
+	if input, err := w.Input.EvalJSON(scope); err == nil && (w.InputSchema == nil || w.InputSchema.Validate(input) == nil) {
+		rec.Arguments = inline(input)
+	}
+}
+
+// undoCall resolves an undo by a call.
+func (m *machine) undoCall(rec *workflowv1.CompensationRecord, call *workflow.ToolCall, scope *workflow.Scope) {
+	rec.Server, rec.Tool, rec.Effect, rec.IdempotencyArgument = call.Server, call.Tool, call.Effect, call.IdempotencyArgument
+	// The step has had its effect. Where its undo cannot be written down, losing either would be worse than asking a person later: the record
+	// stays without arguments, and the undo fails when its time comes.
+	if resolved, err := call.Arguments.EvalJSON(scope); err == nil {
+		rec.Arguments = inline(resolved)
+	}
+	if call.Key != nil {
+		key, err := call.Key.EvalString(scope)
+		if err != nil {
+			rec.Arguments = nil
+		}
+		rec.IdempotencyKey = key
+	}
+}
+
+// resolved reports whether everything that an undo needs was written down.
+func resolved(rec *workflowv1.CompensationRecord) bool {
+	return rec.GetChild() != nil || rec.GetArguments() != nil
 }
 
 // startCompensation begins to undo a scope. No operation of it is unsettled any more.
@@ -117,13 +151,17 @@ func (m *machine) nextUndo(owner string) {
 		m.err = fmt.Errorf("engine: compensation record %d names step %q, which the definition does not have", top, rec.GetStepId())
 		return
 	}
-	if rec.GetArguments() == nil {
+	if !resolved(rec) {
 		// It is given up with the next input, when the record before this one is at hand.
 		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: m.now})
 		return
 	}
 	if until := rec.GetNotBefore(); until != nil && !due(until, m.now) {
 		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: until.AsTime()})
+		return
+	}
+	if undoesByRun(rec) {
+		m.requestUndo(rec, top, name, owner)
 		return
 	}
 	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
@@ -189,9 +227,13 @@ func (m *machine) sendUndo(s *instance, a *workflowv1.ActiveStep) {
 	if m.err != nil {
 		return
 	}
-	if rec.GetArguments() == nil {
+	if !resolved(rec) {
 		m.undoGivenUp(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, a.GetPath(),
 			"the arguments of the undo could not be resolved when the step completed", nil))
+		return
+	}
+	if undoesByRun(rec) {
+		m.requestUndo(rec, a.GetUndoSequence(), rec.GetScope(), a.GetUndoOwner())
 		return
 	}
 	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), a.GetPath())
@@ -236,12 +278,14 @@ func (m *machine) undoOutcome(s *instance, a *workflowv1.ActiveStep, happened bo
 
 func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.RawMessage, p *workflowv1.Problem) {
 	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	s, known := m.stepOf(a)
 	undone := clone(rec.GetOperation())
 	if undone != nil {
 		undone.OutputSequence = a.GetUndoSequence()
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoSettled{UndoSettled: &workflowv1.UndoSettled{
 		StepPath: a.GetPath(), StepId: a.GetStepId(), OperationId: a.GetOperation().GetId(), Undone: undone, Succeeded: ok, Output: inline(output), Problem: p,
+		ChildUndone: known && s.Workflow != nil && childEffect(s.Step) > workflowv1.Effect_EFFECT_READ,
 	}}})
 }
 
@@ -258,7 +302,7 @@ func (m *machine) undoFailed(s *instance, a *workflowv1.ActiveStep, op *workflow
 	r := undoRetry(s)
 	e := m.attemptFailed(s, a, op, p, f)
 	if op.GetAttempt() < r.MaxAttempts {
-		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, op.GetAttempt(), f)), "compensate", workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, op.GetAttempt(), f)), undoHandler, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
 	if e.GetHandler() == "" && m.err == nil {
@@ -273,12 +317,12 @@ func (m *machine) undoGivenUp(s *instance, a *workflowv1.ActiveStep, p *workflow
 	q := question{
 		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
 		decisions: []string{DecisionDoneByHand, DecisionGiveUp}, subject: rec.GetArguments().GetInline(),
-		text:     fmt.Sprintf("The undo of step %s by %s/%s failed. %d more steps are to be undone.", a.GetStepId(), rec.GetServer(), rec.GetTool(), m.undoLeft(a.GetUndoOwner())),
+		text:     fmt.Sprintf("The undo of step %s by %s failed. %d more steps are to be undone.", a.GetStepId(), undoBy(rec), m.undoLeft(a.GetUndoOwner())),
 		evidence: &workflowv1.Evidence{Code: "undo-failed", Problem: p, OperationId: a.GetOperation().GetId(), ArgumentsSequence: a.GetUndoSequence()},
 	}
 	if stop {
 		q.path = a.GetPath()
-		if rec.GetArguments() != nil {
+		if resolved(rec) {
 			q.decisions = append([]string{DecisionRetry}, q.decisions...)
 		}
 		m.openEscalation(q)

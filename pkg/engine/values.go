@@ -45,6 +45,8 @@ func argumentsOf(ev *workflowv1.HistoryEvent) json.RawMessage {
 		return fact.StepCompleted.GetCompensation().GetArguments().GetInline()
 	case *workflowv1.HistoryEvent_TaskOffered:
 		return fact.TaskOffered.GetArguments().GetInline()
+	case *workflowv1.HistoryEvent_ChildRequested:
+		return fact.ChildRequested.GetInput().GetInline()
 	}
 	return nil
 }

@@ -2505,7 +2505,9 @@ type ActiveStep struct {
 	// Cancelled branch whose undo this is, by its path. Empty: it is part of the run's own undo, or none.
 	UndoOwner string `protobuf:"bytes,18,opt,name=undo_owner,json=undoOwner,proto3" json:"undo_owner,omitempty"`
 	// Key that the cache was asked for. Empty: it was not.
-	CacheKey      string `protobuf:"bytes,19,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
+	CacheKey string `protobuf:"bytes,19,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
+	// Sub-workflow that has succeeded although the step has no result yet. Unset: none.
+	EndedChild    *ChildRun `protobuf:"bytes,20,opt,name=ended_child,json=endedChild,proto3" json:"ended_child,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2671,6 +2673,13 @@ func (x *ActiveStep) GetCacheKey() string {
 		return x.CacheKey
 	}
 	return ""
+}
+
+func (x *ActiveStep) GetEndedChild() *ChildRun {
+	if x != nil {
+		return x.EndedChild
+	}
+	return nil
 }
 
 // OpenOperation is an operation whose attempt may be on its way.
@@ -3995,7 +4004,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
 	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\x12\x18\n" +
-	"\aeffects\x18\t \x01(\rR\aeffects\"\xe6\a\n" +
+	"\aeffects\x18\t \x01(\rR\aeffects\"\xa8\b\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -4022,7 +4031,9 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"childRunId\x12\x1d\n" +
 	"\n" +
 	"undo_owner\x18\x12 \x01(\tR\tundoOwner\x12\x1b\n" +
-	"\tcache_key\x18\x13 \x01(\tR\bcacheKey\x1aB\n" +
+	"\tcache_key\x18\x13 \x01(\tR\bcacheKey\x12@\n" +
+	"\vended_child\x18\x14 \x01(\v2\x1f.signalbox.workflow.v1.ChildRunR\n" +
+	"endedChild\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x9b\t\n" +
@@ -4338,38 +4349,39 @@ var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	28, // 56: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
 	11, // 57: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
 	20, // 58: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
-	48, // 59: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	45, // 60: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	45, // 61: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	6,  // 62: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	8,  // 63: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	45, // 64: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	45, // 65: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 66: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	47, // 67: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	27, // 68: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	7,  // 69: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	45, // 70: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	45, // 71: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	46, // 72: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	45, // 73: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	45, // 74: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	47, // 75: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	6,  // 76: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	48, // 77: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	8,  // 78: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	47, // 79: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	25, // 80: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 81: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	10, // 82: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
-	25, // 83: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 84: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	12, // 85: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
-	86, // [86:86] is the sub-list for method output_type
-	86, // [86:86] is the sub-list for method input_type
-	86, // [86:86] is the sub-list for extension type_name
-	86, // [86:86] is the sub-list for extension extendee
-	0,  // [0:86] is the sub-list for field type_name
+	14, // 59: signalbox.workflow.v1.ActiveStep.ended_child:type_name -> signalbox.workflow.v1.ChildRun
+	48, // 60: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	45, // 61: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	45, // 62: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 63: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	8,  // 64: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	45, // 65: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	45, // 66: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 67: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	47, // 68: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	27, // 69: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	7,  // 70: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	45, // 71: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	45, // 72: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	46, // 73: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	45, // 74: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	45, // 75: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	47, // 76: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	6,  // 77: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	48, // 78: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	8,  // 79: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	47, // 80: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	25, // 81: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 82: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	10, // 83: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
+	25, // 84: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 85: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	12, // 86: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
