@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 	"github.com/signalbox-dev/signalbox/pkg/workflow/diff"
 )
@@ -110,7 +109,7 @@ func TestWhatChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			from, to := loose(t), loose(t, test.edit...)
+			from, to := compile(t, refund), edited(t, test.edit...)
 			for _, c := range diff.Compare(from, to, nil).Changes {
 				got = append(got, change(c))
 			}
@@ -121,43 +120,28 @@ func TestWhatChanged(t *testing.T) {
 	}
 }
 
-// loose is an edited definition that the linter may find fault with.
-func loose(t *testing.T, oldNew ...string) *workflow.Definition {
-	t.Helper()
-	doc, findings := workflow.Load("test.yaml", []byte(strings.NewReplacer(append([]string{"version: 1.0.0", "version: 2.0.0"}, oldNew...)...).Replace(refund)))
-	if findings.HasErrors() {
-		t.Fatal(findings.Errors())
-	}
-	return build(t, doc.Definition, "")
-}
-
-// build compiles with a catalogue that has all tools, and that one of them gives such an output.
-func build(t *testing.T, source *workflowv1.WorkflowDefinition, required string) *workflow.Definition {
-	t.Helper()
-	var tools []*workflowv1.ToolDeclaration
-	for _, name := range []string{"shop/get_order", "shop/refund", "shop/unrefund", "shop/take_back", "mail/send"} {
-		server, tool, _ := strings.Cut(name, "/")
-		tools = append(tools, &workflowv1.ToolDeclaration{Server: server, Name: tool, Effect: workflowv1.Effect_EFFECT_READ})
-	}
-	tools[0].OutputSchema = []byte(`{"type":"object","required":[` + required + `]}`)
-	def, err := workflow.Rebuild(source, tools)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return def
-}
-
 func TestToolsAreComparedWhereBothSidesKnowThem(t *testing.T) {
 	source := strings.Replace(refund, `, output: {json_schema: {type: object, properties: {total: {type: number}}}}`, "", 1)
 	doc, _ := workflow.Load("test.yaml", []byte(source))
-	report := diff.Compare(build(t, doc.Definition, `"total"`), build(t, doc.Definition, `"total","paid"`), nil)
+	with := func(schema string) *workflow.Definition {
+		tools := toolsOf(doc.Definition)
+		for _, tool := range tools {
+			if tool.GetName() == "get_order" {
+				tool.OutputSchema = []byte(schema)
+			}
+		}
+		return build(t, doc.Definition, tools)
+	}
+	report := diff.Compare(with(`{"type":"object","required":["total"]}`), with(`{"type":"object","required":["total","paid"]}`), nil)
 	if len(report.Changes) != 1 || change(report.Changes[0]) != "tools changed tools.shop/get_order.output_schema" {
 		t.Errorf("%+v", report.Changes)
 	}
 	if fits := report.Runs[1].Fits; !slices.Equal(fits, []string{"look"}) {
 		t.Errorf("what was looked up must fit the tool's new schema; got %v", fits)
 	}
-	report = diff.Compare(build(t, doc.Definition, ``), compile(t, source), nil)
+	bare := *compile(t, source)
+	bare.Tools = nil
+	report = diff.Compare(with(`{}`), &bare, nil)
 	if slices.ContainsFunc(report.Changes, func(c diff.Change) bool { return c.Section == diff.SectionTools }) || len(report.Notes) != 1 {
 		t.Errorf("a side without a catalogue: %+v", report)
 	}

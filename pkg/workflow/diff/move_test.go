@@ -49,14 +49,48 @@ states:
   rejected: {terminal: rejected}
 `
 
-// compile compiles a definition without a catalogue.
+// compile compiles a definition as it is rebuilt from the store: the linter is not asked. Every tool that it names exists.
 func compile(t testing.TB, source string) *workflow.Definition {
 	t.Helper()
-	def, findings := workflow.Check("test.yaml", []byte(source), nil, nil)
-	if def == nil {
+	doc, findings := workflow.Load("test.yaml", []byte(source))
+	if findings.HasErrors() {
 		t.Fatalf("the definition is broken: %v", findings.Errors())
 	}
+	return build(t, doc.Definition, toolsOf(doc.Definition))
+}
+
+func build(t testing.TB, source *workflowv1.WorkflowDefinition, tools []*workflowv1.ToolDeclaration) *workflow.Definition {
+	t.Helper()
+	def, err := workflow.Rebuild(source, tools)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return def
+}
+
+// toolsOf declares the tools that a definition names: all of them read.
+func toolsOf(def *workflowv1.WorkflowDefinition) []*workflowv1.ToolDeclaration {
+	var tools []*workflowv1.ToolDeclaration
+	add := func(call *workflowv1.ToolCall) {
+		if call != nil {
+			tools = append(tools, &workflowv1.ToolDeclaration{Server: call.GetServer(), Name: call.GetTool(), Effect: workflowv1.Effect_EFFECT_READ})
+		}
+	}
+	var walk func(steps []*workflowv1.Step)
+	walk = func(steps []*workflowv1.Step) {
+		for _, s := range steps {
+			add(s.GetTool())
+			add(s.GetCompensate().GetTool())
+			for _, b := range s.GetParallel().GetBranches() {
+				walk(b.GetSteps())
+			}
+			walk(s.GetMap().GetSteps())
+		}
+	}
+	for _, state := range def.GetStates() {
+		walk(state.GetSteps())
+	}
+	return tools
 }
 
 // edited is refund with other text, as version 2.0.0. Each text to replace must be there.

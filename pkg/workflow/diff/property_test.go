@@ -126,9 +126,13 @@ func drawRun(t *rapid.T, d *workflow.Definition) *workflowv1.Run {
 }
 
 func compileDrawn(t *rapid.T, source string) *workflow.Definition {
-	def, findings := workflow.Check("gen.yaml", []byte(source), nil, nil)
-	if def == nil {
-		t.Skipf("the linter refuses it: %v", findings.Errors())
+	doc, findings := workflow.Load("gen.yaml", []byte(source))
+	if findings.HasErrors() {
+		t.Fatalf("%v\n%s", findings.Errors(), source)
+	}
+	def, err := workflow.Rebuild(doc.Definition, toolsOf(doc.Definition))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, source)
 	}
 	return def
 }
