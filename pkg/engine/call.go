@@ -121,6 +121,9 @@ func (m *machine) known(rec *workflowv1.Operation) {
 }
 
 func (m *machine) liveCall(a *workflowv1.ActiveStep, s *instance, pol *workflow.ToolPolicy, ev CallTool) error {
+	if r := m.pausedRefusal(); r != nil {
+		return r
+	}
 	task := a.GetTask()
 	diverged := task.GetClaims() > 1 && ev.Recorded == nil && !task.GetDiverged()
 	adm := m.gate.Admit(pol.Server, pol.Tool, "", a.GetPath())
@@ -270,7 +273,7 @@ func (m *machine) callSettled(s *instance, a *workflowv1.ActiveStep, op *workflo
 	next.Generation++
 	next.IdempotencyKey = m.callKey(CallIdentity{OperationID: op.GetId(), Key: op.GetClientKey()}, next.GetGeneration())
 	next.Probes, next.Problem = 0, nil
-	adm := m.gate.Admit(op.GetServer(), op.GetTool(), "", a.GetPath())
+	adm := m.admit(op.GetServer(), op.GetTool(), "", a.GetPath())
 	if adm.Verdict != Granted {
 		m.reply(Reply{OperationID: op.GetId(), Failure: refuse(errorsv1.ErrorReason_ERROR_REASON_SERVER_UNAVAILABLE,
 			"%s/%s did not happen, and the tool server takes no calls now; call again later", op.GetServer(), op.GetTool())})

@@ -103,7 +103,7 @@ func Resume(run *workflowv1.Run) []Command {
 				cs = append(cs, Attach{Operation: op, StepPath: a.GetPath()})
 			}
 		}
-		if claimed := a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED; claimed || offerable(a) {
+		if claimed := a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED; claimed || offerable(run, a) {
 			cs = append(cs, OfferTask{Task: a.GetTask(), StepPath: a.GetPath(), Claimed: claimed})
 		}
 	}

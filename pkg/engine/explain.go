@@ -28,7 +28,7 @@ type Wait struct {
 
 // Explain tells what a run waits for. A run that has not ended always waits for something that has a name and an owner.
 func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
-	var waits []Wait
+	waits := explainPause(run)
 	for _, h := range run.GetLocks() {
 		switch h.GetStatus() {
 		case workflowv1.LockStatus_LOCK_STATUS_WAITING:
@@ -86,6 +86,10 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
 		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PAUSED:
+		w.What, w.Owner = "the end of the run's pause", "whoever resumes it: signalbox run resume "+run.GetId()
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK:
+		w.What, w.Owner = "its locks", "their holders: signalbox lock list"
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CHILD:
 		w.What, w.Owner = childWords(run, a)
 		w.Until = stamp(a.GetDeadline())

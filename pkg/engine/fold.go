@@ -47,7 +47,7 @@ func (f *Fold) Apply(ev *workflowv1.HistoryEvent) error {
 }
 
 func (f *Fold) applyFact(ev *workflowv1.HistoryEvent) error {
-	if f.applyStepFact(ev) || f.applyFrameFact(ev) || f.applyChildFact(ev) || f.applyRunFact(ev) {
+	if f.applyStepFact(ev) || f.applyFrameFact(ev) || f.applyChildFact(ev) || f.applyLifeFact(ev) || f.applyRunFact(ev) {
 		return nil
 	}
 	return fmt.Errorf("event %d holds a fact that this version does not know (%T)", ev.GetSequence(), ev.GetFact())
@@ -218,7 +218,7 @@ func (f *Fold) runEnded(e *workflowv1.RunEnded, seq uint64, now *timestamppb.Tim
 	r := f.Run
 	r.Status, r.Outcome, r.EndTime, r.EndSequence = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now, seq
 	r.Active, r.Frames, r.StateDeadline, r.Compensation, r.Evidence, r.Leaving = nil, nil, nil, nil, nil, nil
-	r.PendingSignals, r.ConsumedEvents, r.EventFloor = nil, nil, 0
+	r.PendingSignals, r.ConsumedEvents, r.EventFloor, r.Pause = nil, nil, 0, nil
 	if e.GetProblem() != nil {
 		r.Problem = e.GetProblem()
 	}

@@ -12,6 +12,9 @@ import (
 // requestLocks asks for the next lock of a state, in order of rank, and reports whether the state has to wait for it. One at a time: a
 // run that waits for a low rank holds none of a higher one.
 func (m *machine) requestLocks(st *workflow.State) bool {
+	if m.run.GetPause() != nil {
+		return false // its first step is parked, and asks for them then
+	}
 	for _, l := range st.Locks {
 		if m.holds(st.Name, l.Name) {
 			continue
@@ -58,7 +61,7 @@ func (m *machine) lockAcquired(ev LockAcquired) {
 	if m.err != nil || m.halted(place{Block: st.Block}) || m.requestLocks(st) {
 		return
 	}
-	m.runFrom(place{Block: st.Block}, 0)
+	m.begin(place{Block: st.Block})
 }
 
 func (m *machine) lockFreed(ev LockFreed) {

@@ -141,6 +141,10 @@ func (m *machine) take(ev InputEvent) error {
 		m.childEnded(ev)
 	case UndoRun:
 		err = m.undoRun(ev)
+	case Pause:
+		m.pause(ev)
+	case Unpause:
+		m.unpause(ev)
 	case Cancel:
 		m.cancel(ev)
 	case Decide:

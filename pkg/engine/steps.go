@@ -13,6 +13,9 @@ import (
 
 // beginStep begins a step and reports whether it has its result already, so that the next one can begin.
 func (m *machine) beginStep(s *instance) bool {
+	if m.park(s) {
+		return false
+	}
 	if s.If != nil {
 		ok, err := s.If.EvalBool(m.scopeAt(s))
 		if err != nil {
@@ -29,6 +32,9 @@ func (m *machine) beginStep(s *instance) bool {
 // beginWork does what a step is: the step's own work, or that of the handler's fallback step that runs in its place. It reports whether
 // the step has its result.
 func (m *machine) beginWork(s *instance, work *workflow.Step) bool {
+	if m.park(s) {
+		return false
+	}
 	switch {
 	case work.Tool != nil:
 		return m.beginTool(s, work)

@@ -46,23 +46,23 @@ func (m *machine) offerAgain(a *workflowv1.ActiveStep, reason string) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_TaskReleased{TaskReleased: &workflowv1.TaskReleased{
 		StepPath: a.GetPath(), Claim: a.GetTask().GetClaims(), Reason: reason,
 	}}})
-	if a = activeByPath(m.run, a.GetPath()); m.err == nil && offerable(a) {
+	if a = activeByPath(m.run, a.GetPath()); m.err == nil && offerable(m.run, a) {
 		m.command(OfferTask{Task: a.GetTask(), StepPath: a.GetPath()})
 	}
 }
 
 // offerable reports whether a task may be made known to agents. One that lost its agent is offered again only when each of its calls is
 // settled, or in the hands of a person.
-func offerable(a *workflowv1.ActiveStep) bool {
+func offerable(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
 	underWay := func(op *workflowv1.OpenOperation) bool { return op.GetEscalationId() == "" }
-	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !slices.ContainsFunc(a.GetTask().GetOpenCalls(), underWay)
+	return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && run.GetPause() == nil && !slices.ContainsFunc(a.GetTask().GetOpenCalls(), underWay)
 }
 
-// heldOffers are the steps whose task is not offered yet because of its calls.
+// heldOffers are the steps whose task is not offered yet because of its calls, or of a pause.
 func heldOffers(run *workflowv1.Run) []string {
 	var paths []string
 	for _, a := range run.GetActive() {
-		if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !offerable(a) {
+		if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED && !offerable(run, a) {
 			paths = append(paths, a.GetPath())
 		}
 	}
@@ -72,7 +72,7 @@ func heldOffers(run *workflowv1.Run) []string {
 // offerHeld offers the tasks that were held back and need not be any longer.
 func (m *machine) offerHeld(paths []string) {
 	for _, path := range paths {
-		if a := activeByPath(m.run, path); m.err == nil && offerable(a) {
+		if a := activeByPath(m.run, path); m.err == nil && offerable(m.run, a) {
 			m.command(OfferTask{Task: a.GetTask(), StepPath: path})
 		}
 	}
@@ -98,6 +98,9 @@ func (m *machine) claimTask(ev ClaimTask) error {
 	s, ok := m.stepOf(a)
 	if !ok || a.GetTask() == nil || m.ceasing(a.GetPath()) {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, "step %s has no task to claim", ev.StepPath)
+	}
+	if r := m.pausedRefusal(); r != nil {
+		return r
 	}
 	switch a.GetStatus() {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED:

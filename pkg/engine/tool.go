@@ -35,7 +35,7 @@ func (m *machine) beginTool(s *instance, work *workflow.Step) bool {
 	if rec := m.record(s, recordID(s, work)); rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
 		return m.reuse(s, rec, sum)
 	}
-	adm := m.gate.Admit(call.Server, call.Tool, call.Breaker, s.Path)
+	adm := m.admit(call.Server, call.Tool, call.Breaker, s.Path)
 	switch adm.Verdict {
 	case Busy:
 		m.waitForSlot(s)
@@ -208,7 +208,11 @@ func (m *machine) nextAttempt(s *instance, a *workflowv1.ActiveStep) {
 	if call := m.workOf(s, a).Tool; call != nil {
 		breaker = call.Breaker
 	}
-	adm := m.gate.Admit(op.GetServer(), op.GetTool(), breaker, a.GetPath())
+	admit := m.admit
+	if unknown(op) {
+		admit = m.gate.Admit // to send it again is the way to find out, also while the run is paused
+	}
+	adm := admit(op.GetServer(), op.GetTool(), breaker, a.GetPath())
 	switch adm.Verdict {
 	case Busy:
 		m.waitForSlot(s)

@@ -160,11 +160,11 @@ func (m *machine) nextUndo(owner string) {
 		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: until.AsTime()})
 		return
 	}
-	if undoesByRun(rec) {
+	if undoesByRun(rec) && m.run.GetPause() == nil {
 		m.requestUndo(rec, top, name, owner)
 		return
 	}
-	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
+	adm := m.admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), rec.GetStepPath())
 	if adm.Verdict != Granted {
 		m.undoWaits(rec, top, name, owner, adm)
 		return
@@ -232,11 +232,11 @@ func (m *machine) sendUndo(s *instance, a *workflowv1.ActiveStep) {
 			"the arguments of the undo could not be resolved when the step completed", nil))
 		return
 	}
-	if undoesByRun(rec) {
+	if undoesByRun(rec) && m.run.GetPause() == nil {
 		m.requestUndo(rec, a.GetUndoSequence(), rec.GetScope(), a.GetUndoOwner())
 		return
 	}
-	adm := m.gate.Admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), a.GetPath())
+	adm := m.admit(rec.GetServer(), rec.GetTool(), undoBreaker(s), a.GetPath())
 	if adm.Verdict != Granted {
 		if adm.Verdict == Busy && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 			return
