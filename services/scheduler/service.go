@@ -134,14 +134,15 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		config: cfg, state: stateclient.New(deps.State, deps.Clock, deps.Logger), gateway: gatewayclient.New(deps.Gateway, deps.Clock, deps.Logger),
 		locks: lockclient.New(deps.Lock, deps.Clock, deps.Logger), recovery: recoveryclient.New(deps.Recovery, deps.Clock, deps.Logger),
 	}
+	records := stateclient.NewRecords(deps.State)
 	s.core = core.New(core.Options{
 		Name: cfg.Name, Store: s.state, Dispatcher: s.gateway, Locks: s.locks, Recovery: s.recovery, Clock: deps.Clock, Random: deps.Random,
+		Events: s.state, Catalogue: s.state, Records: records,
 		Logger: deps.Logger, Lease: cfg.TaskLease, Metrics: metrics,
 	})
 	s.locks.Bind(s.core)
 	s.recovery.Bind(s.core)
 	s.control, s.work = rpc.NewControl(s.core), rpc.NewWork(s.core)
-	records := stateclient.NewRecords(deps.State)
 	s.schedules = schedules.NewKeeper(schedules.Options{
 		Records: records, Runs: s.core, Reads: s.state, Clock: deps.Clock, Logger: deps.Logger, Words: rpc.Words,
 	})

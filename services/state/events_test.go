@@ -135,6 +135,12 @@ func TestEventsSinceAnEventOfARun(t *testing.T) {
 				t.Errorf("%v: %s, want %s", c.req, got, c.want)
 			}
 		}
+		for sequence, want := range map[uint64]uint64{1: 1, 3: 3, 4: 4} {
+			resp, err := s.events.ListEvents(s.ctx, &statev1.ListEventsRequest{SinceRunId: "a", SinceSequence: sequence})
+			if err != nil || resp.GetSincePosition() != want {
+				t.Errorf("event %d of the run was committed after position %d, want %d: %v", sequence, resp.GetSincePosition(), want, err)
+			}
+		}
 		for message, req := range map[string]*statev1.ListEventsRequest{
 			"no event 5": {SinceRunId: "a", SinceSequence: 5}, "since_run_id": {SinceSequence: 1}, "excludes type": {Type: "a", Types: []string{"b"}},
 		} {

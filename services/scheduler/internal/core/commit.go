@@ -24,7 +24,7 @@ var marshal = proto.MarshalOptions{Deterministic: true}
 func (a *actor) delta(d *decided) (*Commit, error) {
 	c := &Commit{
 		ID: newCommitID(), Shard: a.shard, Epoch: a.s.epoch(a.shard), Expected: d.expected, Run: a.run, Wake: engine.NextWake(a.run),
-		Attention: attention(a.run),
+		Attention: engine.NeedsAttention(a.run),
 	}
 	if d.start != nil && d.expected == 0 {
 		c.RequestID, c.RequestDigest = d.start.requestID, d.start.requestDigest
@@ -48,11 +48,6 @@ func (a *actor) delta(d *decided) (*Commit, error) {
 		return nil, fmt.Errorf("events of run %s: %w", a.key.ID, err)
 	}
 	return c, nil
-}
-
-// attention tells whether the run's owner still has something to do or to wait for.
-func attention(run *workflowv1.Run) bool {
-	return run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED || len(run.GetLocks()) > 0
 }
 
 // outline is the event as it is stored: values above the limit moved to artifacts. The event in memory keeps them.

@@ -63,6 +63,11 @@ func (s *Scheduler) StartRun(ctx context.Context, o StartOrder) (Started, error)
 	if err != nil {
 		return Started{}, err
 	}
+	return s.startDefinition(ctx, def, o)
+}
+
+// startDefinition starts a run of a definition that is at hand.
+func (s *Scheduler) startDefinition(ctx context.Context, def *workflow.Definition, o StartOrder) (Started, error) {
 	s.defs.keep(def)
 	if o.RequestID == "" {
 		o.RequestID = uuid.Must(uuid.NewV7()).String()
@@ -75,7 +80,7 @@ func (s *Scheduler) StartRun(ctx context.Context, o StartOrder) (Started, error)
 		event: engine.Start{Namespace: o.Namespace, RunID: o.RunID, Input: o.Input, RequestID: o.RequestID, StartedBy: o.StartedBy},
 		start: &startOrder{def: def, shard: ShardOf(o.Namespace, o.RequestID), requestID: o.RequestID, requestDigest: startDigest(o)},
 	}
-	_, err = s.do(ctx, key, m)
+	_, err := s.do(ctx, key, m)
 	var already *AlreadyStarted
 	if errors.As(err, &already) {
 		run, _, err := s.opts.Store.Run(ctx, RunKey{Namespace: o.Namespace, ID: already.RunID})

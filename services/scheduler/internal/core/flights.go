@@ -131,6 +131,10 @@ func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, 
 		s.opts.Locks.Acquire(key, c.Hold)
 	case engine.ReleaseLock:
 		s.opts.Locks.Release(key, c.Hold)
+	case engine.Subscribe:
+		s.router.subscribe(key, c.StepPath, c.Wait)
+	case engine.Unsubscribe:
+		s.router.unsubscribe(key, c.StepPath)
 	case engine.Proceed:
 		s.post(key, engine.Continue{}, nil)
 	case engine.Gather:

@@ -94,7 +94,28 @@ func (a *actor) prune() {
 			kept[seq] = ev
 		}
 	}
+	a.keepItems(kept)
 	a.events, a.kept = kept, len(kept)
+}
+
+// keepItems keeps the items that are still to begin: the commit that recorded them is large, and reading it again for every few items would
+// cost more than they do.
+func (a *actor) keepItems(kept map[uint64]*workflowv1.HistoryEvent) {
+	for _, step := range a.run.GetActive() {
+		c := step.GetComposite()
+		if len(c.GetItemsDigest()) == 0 || c.GetStarted() == c.GetTotal() {
+			continue
+		}
+		for seq := c.GetStartSequence() + 1; seq <= c.GetStartSequence()+uint64(c.GetTotal()); seq++ {
+			items := a.events[seq].GetItemsRecorded()
+			if items == nil {
+				break
+			}
+			if items.GetFirstIndex()+uint32(len(items.GetItems())) > c.GetStarted() {
+				kept[seq] = a.events[seq]
+			}
+		}
+	}
 }
 
 // keptEvents is how many events an actor keeps before it drops those that nobody needs.

@@ -2,7 +2,7 @@ package core
 
 import workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 
-// maxPayloads is the most places of one event that hold a value of any size.
+// maxPayloads is the most places of one event that hold a value of any size; the items of a map are more.
 const maxPayloads = 3
 
 // payloads appends the places of an event that hold a value of any size. A test holds it to every event that there is.

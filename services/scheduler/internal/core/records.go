@@ -14,6 +14,8 @@ const (
 	RecordBatch = "batch"
 	// RecordBatchRequest names the batch that a request id has started.
 	RecordBatchRequest = "batch-request"
+	// RecordCursor is how far a consumer has read the log of events.
+	RecordCursor = "cursor"
 )
 
 // AllNamespaces lists records of every namespace.

@@ -22,6 +22,10 @@ type Options struct {
 	Dispatcher Dispatcher
 	Locks      Locks
 	Recovery   Recovery
+	// Events, Records and Catalogue are what waiting for events and triggers need; without them, events reach nobody.
+	Events    EventLog
+	Records   Records
+	Catalogue Catalogue
 	// Clock and Random are time and chance.
 	Clock  clock.Clock
 	Random *rand.Rand
@@ -42,6 +46,8 @@ type Metrics interface {
 	Ended(outcome workflowv1.Outcome)
 	// Attempt counts an attempt by its result.
 	Attempt(server string, status SendStatus)
+	// Triggered counts what became of an event that a trigger matches: "started", "known" or "failed".
+	Triggered(result string)
 }
 
 // Scheduler moves runs.
@@ -70,6 +76,7 @@ type Scheduler struct {
 	chance  chance
 	pool    pool
 	gathers chan struct{}
+	router  *router
 }
 
 // chance is a random source for many goroutines.
@@ -96,6 +103,7 @@ func New(opts Options) *Scheduler {
 	s.flights.byAttempt = map[Attempt]*flight{}
 	s.timers = newTimers(opts.Clock, s.wake)
 	s.tasks = newTasks(s)
+	s.router = newRouter(s, opts.Events)
 	s.waits.byRun = map[RunKey][]chan ending{}
 	return s
 }
@@ -116,6 +124,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	go s.timers.run(s.ctx)
+	go s.router.run(s.ctx)
+	go (&triggers{s: s}).run(s.ctx)
 	s.begin(s.freeOrphans)
 	select {
 	case <-ctx.Done():

@@ -46,6 +46,7 @@ steps:
 
 var catalogue = workflow.NewCatalog([]*workflowv1.ToolDeclaration{
 	{Server: "desk", Name: "look", Effect: workflowv1.Effect_EFFECT_READ}, {Server: "desk", Name: "write", Effect: workflowv1.Effect_EFFECT_WRITE},
+	{Server: "desk", Name: "draw", Effect: workflowv1.Effect_EFFECT_WRITE}, {Server: "desk", Name: "undraw", Effect: workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE},
 })
 
 func newRig(t *testing.T) *rig {

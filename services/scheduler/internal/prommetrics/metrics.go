@@ -13,8 +13,8 @@ import (
 
 // Metrics implements core.Metrics.
 type Metrics struct {
-	commits, events, started prometheus.Counter
-	ended, attempts          *prometheus.CounterVec
+	commits, events, started   prometheus.Counter
+	ended, attempts, triggered *prometheus.CounterVec
 }
 
 // New makes the counters and registers them; with a nil registerer they only count.
@@ -28,12 +28,14 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 			[]string{"outcome"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "attempts_total", Help: "Attempts by tool server and result."},
 			[]string{"server", "result"}),
+		triggered: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "triggered_total",
+			Help: "Events that a trigger matched, by what became of the start."}, []string{"result"}),
 	}
 	if r == nil {
 		return m, nil
 	}
 	var all []error
-	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts} {
+	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts, m.triggered} {
 		all = append(all, r.Register(c))
 	}
 	return m, errors.Join(all...)
@@ -52,6 +54,9 @@ func (m *Metrics) Started() { m.started.Inc() }
 func (m *Metrics) Ended(outcome workflowv1.Outcome) {
 	m.ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))).Inc()
 }
+
+// Triggered implements core.Metrics.
+func (m *Metrics) Triggered(result string) { m.triggered.WithLabelValues(result).Inc() }
 
 var results = map[core.SendStatus]string{
 	core.SendAnswered: "answered", core.SendNotSent: "not_sent", core.SendUnknown: "unknown", core.SendNeverSeen: "never_seen",

@@ -26,6 +26,7 @@ type Client struct {
 	shards      statev1.ShardServiceClient
 	definitions statev1.DefinitionServiceClient
 	artifacts   statev1.ArtifactServiceClient
+	events      statev1.EventServiceClient
 	commits     *commits
 	clock       clock.Clock
 	logger      *slog.Logger
@@ -39,8 +40,8 @@ func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Cli
 	runs := statev1.NewRunServiceClient(conn)
 	return &Client{
 		runs: runs, shards: statev1.NewShardServiceClient(conn), definitions: statev1.NewDefinitionServiceClient(conn),
-		artifacts: statev1.NewArtifactServiceClient(conn),
-		commits:   newCommits(runs, c), clock: c, logger: logger,
+		artifacts: statev1.NewArtifactServiceClient(conn), events: statev1.NewEventServiceClient(conn),
+		commits: newCommits(runs, c), clock: c, logger: logger,
 	}
 }
 
@@ -152,7 +153,8 @@ func known(err error) error {
 	case errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_DRAINING:
 		return &Away{Err: err}
 	case errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND,
-		errorsv1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND:
+		errorsv1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
+		errorsv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND:
 		return &NotFound{Err: err}
 	}
 	return err

@@ -40,17 +40,27 @@ func (c *Client) definition(ctx context.Context, req *statev1.GetDefinitionReque
 	if err != nil {
 		return nil, known(err)
 	}
-	d := resp.GetDefinition()
-	def := c.compiled.get(d.GetDigest(), "", now)
-	if def == nil {
-		if def, err = workflow.Rebuild(d.GetDefinition(), d.GetTools()); err != nil {
-			return nil, fmt.Errorf("definition %s %s: %w", d.GetName(), d.GetVersion(), err)
-		}
-		if def.Digest != d.GetDigest() {
-			return nil, fmt.Errorf("definition %s %s compiles to digest %s instead of %s", d.GetName(), d.GetVersion(), def.Digest, d.GetDigest())
-		}
+	def, err := c.compile(resp.GetDefinition())
+	if err != nil {
+		return nil, err
 	}
 	c.compiled.put(def, key, now, req.GetName() != "")
+	return def, nil
+}
+
+// compile makes a definition of what is stored, or takes the one that is at hand.
+func (c *Client) compile(d *statev1.DefinitionVersion) (*workflow.Definition, error) {
+	if def := c.compiled.get(d.GetDigest(), "", time.Time{}); def != nil {
+		return def, nil
+	}
+	def, err := workflow.Rebuild(d.GetDefinition(), d.GetTools())
+	if err != nil {
+		return nil, fmt.Errorf("definition %s %s: %w", d.GetName(), d.GetVersion(), err)
+	}
+	if def.Digest != d.GetDigest() {
+		return nil, fmt.Errorf("definition %s %s compiles to digest %s instead of %s", d.GetName(), d.GetVersion(), def.Digest, d.GetDigest())
+	}
+	c.compiled.put(def, "", time.Time{}, false)
 	return def, nil
 }
 

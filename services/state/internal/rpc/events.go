@@ -67,6 +67,10 @@ func (s *eventServer) ListEvents(ctx context.Context, req *statev1.ListEventsReq
 	if query.After, err = s.after(ctx, req, query.Namespace, page.Cursor); err != nil {
 		return nil, Failure(err)
 	}
+	resp := &statev1.ListEventsResponse{}
+	if req.GetSinceRunId() != "" && page.Cursor == "" {
+		resp.SincePosition = query.After
+	}
 	events, err := s.store.ListEvents(ctx, query)
 	if err != nil {
 		return nil, Failure(err)
@@ -74,7 +78,7 @@ func (s *eventServer) ListEvents(ctx context.Context, req *statev1.ListEventsReq
 	if n := len(events); n > 0 {
 		query.After = events[n-1].Position
 	}
-	resp := &statev1.ListEventsResponse{NextPageToken: tokenOf(req, strconv.FormatUint(query.After, 10))}
+	resp.NextPageToken = tokenOf(req, strconv.FormatUint(query.After, 10))
 	if resp.Events, err = eventProtos(events); err != nil {
 		return nil, Failure(err)
 	}

@@ -4450,6 +4450,9 @@ type ListEventsResponse struct {
 	Events []*PublishedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Position after the last of them.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// With since_run_id and without page_token: position of the last event that does not count, so that events that come later by a watch can be
+	// judged alike.
+	SincePosition uint64 `protobuf:"varint,3,opt,name=since_position,json=sincePosition,proto3" json:"since_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4496,6 +4499,13 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListEventsResponse) GetSincePosition() uint64 {
+	if x != nil {
+		return x.SincePosition
+	}
+	return 0
 }
 
 // PublishedEvent is a CloudEvent in the log.
@@ -4926,10 +4936,11 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\x13WatchEventsResponse\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\x12\x10\n" +
-	"\x03gap\x18\x03 \x01(\bR\x03gap\"x\n" +
+	"\x03gap\x18\x03 \x01(\bR\x03gap\"\x9f\x01\n" +
 	"\x12ListEventsResponse\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".signalbox.state.v1.PublishedEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12%\n" +
+	"\x0esince_position\x18\x03 \x01(\x04R\rsincePosition\"\xe4\x01\n" +
 	"\x0ePublishedEvent\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x129\n" +
