@@ -10,6 +10,7 @@ SHELL       := /bin/bash
 
 # PKG narrows test, test-race and lint to some rooms: make test PKG=./services/lock/...
 PKG          ?= ./...
+# Flags of go test, separated by blanks and not quoted: make test TESTFLAGS='-run=A|B -count=2'
 TESTFLAGS    ?=
 # Per test binary. The whole of `make test` is meant to end within 10 minutes on 2 cores.
 TEST_TIMEOUT ?= 15m
@@ -18,6 +19,9 @@ DEMO_ARGS    ?=
 BENCH_ARGS   ?=
 
 BIN := .cache/bin
+
+# As the shell's variable, neither make nor the shell takes "|", "$" or "*" of a pattern for its own.
+export GO_TEST_FLAGS := $(value TESTFLAGS)
 
 # One setting for building, testing and linting, so that all of them share one build cache and none needs a C compiler.
 export CGO_ENABLED := 0
@@ -57,12 +61,12 @@ bench: build ## Measure durable steps against raw tool calls
 
 .PHONY: test
 test: build ## Run every test, both topologies, without cgo (PKG=./services/lock/... for one room)
-	go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(PKG)
-	go -C tools test $(TESTFLAGS) ./...
+	set -f; go test -timeout $(TEST_TIMEOUT) $$GO_TEST_FLAGS $(PKG)
+	set -f; go -C tools test $$GO_TEST_FLAGS ./...
 
 .PHONY: test-race
 test-race: cc build ## Run the packages and the one-process topology under the race detector
-	CGO_ENABLED=1 CC=cc SIGNALBOX_E2E_TOPOLOGY=one-process go test -race -timeout $(RACE_TIMEOUT) $(TESTFLAGS) $(PKG)
+	set -f; CGO_ENABLED=1 CC=cc SIGNALBOX_E2E_TOPOLOGY=one-process go test -race -timeout $(RACE_TIMEOUT) $$GO_TEST_FLAGS $(PKG)
 
 ##@ Check
 

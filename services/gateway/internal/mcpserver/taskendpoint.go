@@ -166,7 +166,10 @@ func (t *taskEndpoints) make(ctx context.Context, token string, task *schedulerv
 	if len(task.GetArguments()) > 0 {
 		words += "\nIts arguments: " + string(task.GetArguments())
 	}
-	words += "\nUse the tools listed here, and end with task_complete, task_fail or task_release."
+	words += "\nUse the tools listed here, and end with task_complete, task_fail or task_release." +
+		"\nThe same call made again counts as another one. If an answer is lost, do not repeat a call that changes something, unless your client gave " +
+		"it a key (_meta \"signalbox.dev/idempotency-key\") and gives it the same again: look with a tool that only reads, or end with task_release, so " +
+		"that the task is claimed again and its calls, made from the first, answer from the record."
 	server := t.face.newServer(words)
 	for _, declared := range t.face.allowed(ctx, task) {
 		t.federated(token, declared).addTo(server)

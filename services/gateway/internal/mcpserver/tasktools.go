@@ -63,7 +63,8 @@ const (
 	beatProperties = `"progress":{"type":"string","maxLength":1024,"description":"How far you are, in words."},` +
 		`"turns":{"type":"integer","minimum":0,"maximum":4294967295,"description":"Turns of the model used so far."},` +
 		`"tokens":{"type":"integer","minimum":0,"description":"Tokens used so far."}`
-	keyProperty = `"key":{"type":"string","maxLength":256,"description":"Optional. Your own name for this call: the same key answers from the record."}`
+	keyProperty = `"key":{"type":"string","maxLength":256,"description":"Optional. Your own name for this call: the same key answers from the record. ` +
+		`Give one to every call that changes something and that you might repeat when its answer is lost: without a key the repetition is another call."}`
 )
 
 // taskTools are the tools about tasks for those who name the claim in each call.
@@ -82,7 +83,8 @@ func (f *Face) taskTools() []tool {
 			schema: object(`"claim_token","tool"`, tokenProperty+
 				`,"tool":{"type":"string","minLength":1,"description":"The tool, as server/tool or server__tool."}`+
 				`,"arguments":{"type":"object","description":"The tool's arguments."},`+keyProperty),
-			description: "Calls a tool within a claimed task. A call that was made before, by you or by who had the task before you, is answered from the record.",
+			description: "Calls a tool within a claimed task. A call that was made before, by you or by who had the task before you, is answered from the record. " +
+				"Within one claim, the same call again counts as another one unless both carry the same key.",
 		},
 		{
 			name: "task_complete", check: true, run: f.taskComplete,
@@ -146,8 +148,9 @@ func (f *Face) viewTask(ctx context.Context, task *schedulerv1.ClaimedTask) task
 		Workflow: task.GetWorkflow(), Version: task.GetVersion(), State: task.GetState(), Step: task.GetStepPath(), Goal: task.GetGoal(),
 		Arguments: task.GetArguments(), CallsMade: task.GetCallsMade(), LeaseSeconds: task.GetLease().AsDuration().Seconds(),
 		Deadline: timeText(task.GetDeadline()), OutputSchema: task.GetOutputSchema(),
-		Next: "Work towards the goal with task_call, within the budget. Each call keeps the claim alive; otherwise call task_heartbeat. End with " +
-			"task_complete, task_fail or task_release.",
+		Next: "Work towards the goal with task_call, within the budget. Each call keeps the claim alive; otherwise call task_heartbeat. If the answer to " +
+			"a call is lost, repeat the call only with the key that it carried; without one, claim the task again and make its calls from the first, which " +
+			"answers from the record. End with task_complete, task_fail or task_release.",
 	}
 	if b := task.GetBudget(); b != nil {
 		view.Budget = &budgetView{MaxTurns: b.GetMaxTurns(), MaxTokens: b.GetMaxTokens(), MaxToolCalls: b.GetMaxToolCalls(), MaxCostUSD: b.GetMaxCostUsd()}

@@ -30,11 +30,6 @@ type Client struct {
 
 var _ core.Dispatcher = (*Client)(nil)
 
-const (
-	firstPause   = 20 * time.Millisecond
-	longestPause = time.Second
-)
-
 // New makes a client; nothing is called before Serve.
 func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Client {
 	return &Client{egress: gatewayv1.NewEgressServiceClient(conn), clock: c, logger: logger, queue: &gatewayv1.DispatchRequest{}, signal: make(chan struct{}, 1)}
@@ -82,16 +77,9 @@ func attemptRef(a core.Attempt) *gatewayv1.AttemptRef {
 
 // Serve keeps a stream open until ctx ends, and tells the sink what comes.
 func (c *Client) Serve(ctx context.Context, sink core.DispatchSink) {
-	for pause := firstPause; ; pause = min(pause*2, longestPause) {
-		err := c.stream(ctx, sink, func() { pause = firstPause })
-		if ctx.Err() != nil {
-			return
-		}
+	_ = clock.ReconnectPauses.Retry(ctx, c.clock, func(works func()) error { return c.stream(ctx, sink, works) }, func(err error) {
 		c.logger.Warn("the stream to the gateway broke; it is opened again", "error", err)
-		if clock.Sleep(ctx, c.clock, pause) != nil {
-			return
-		}
-	}
+	})
 }
 
 func (c *Client) stream(ctx context.Context, sink core.DispatchSink, works func()) error {

@@ -31,11 +31,7 @@ type Client struct {
 
 var _ core.Locks = (*Client)(nil)
 
-const (
-	firstPause   = 20 * time.Millisecond
-	longestPause = time.Second
-	callTimeout  = 10 * time.Second
-)
+const callTimeout = 10 * time.Second
 
 // New makes a client; nothing is called before Serve.
 func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Client {
@@ -82,14 +78,14 @@ func (c *Client) Release(run core.RunKey, hold *workflowv1.LockHold) {
 func (c *Client) Held(ctx context.Context) ([]core.HeldLock, error) {
 	var held []core.HeldLock
 	req := &lockv1.ListRequest{PageSize: 1000}
-	for pause := firstPause; ; {
-		resp, err := c.locks.List(ctx, req)
+	for {
+		var resp *lockv1.ListResponse
+		err := clock.ReconnectPauses.Retry(ctx, c.clock, func(func()) (err error) {
+			resp, err = c.locks.List(ctx, req)
+			return err
+		}, nil)
 		if err != nil {
-			if sleep := clock.Sleep(ctx, c.clock, pause); sleep != nil {
-				return nil, err
-			}
-			pause = min(pause*2, longestPause)
-			continue
+			return nil, err
 		}
 		for _, a := range resp.GetAcquisitions() {
 			if id := a.GetOwner().GetRunId(); id != "" {
@@ -111,18 +107,13 @@ func owner(run core.RunKey) *lockv1.Owner {
 // persist tries until it is done: both calls are idempotent by the acquisition's identity.
 func (c *Client) persist(what string, call func(context.Context) error) {
 	c.work.Go(func() {
-		for pause := firstPause; c.ctx.Err() == nil; pause = min(pause*2, longestPause) {
+		_ = clock.ReconnectPauses.Retry(c.ctx, c.clock, func(func()) error {
 			ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
-			err := call(ctx)
-			cancel()
-			if err == nil || c.ctx.Err() != nil {
-				return
-			}
+			defer cancel()
+			return call(ctx)
+		}, func(err error) {
 			c.logger.Warn("the lock service did not take a request; it is made again", "request", what, "error", err)
-			if clock.Sleep(c.ctx, c.clock, pause) != nil {
-				return
-			}
-		}
+		})
 	})
 }
 
@@ -131,19 +122,12 @@ func (c *Client) Serve(ctx context.Context) {
 	defer c.work.Wait()
 	defer c.stop()
 	cursor := ""
-	for pause := firstPause; ctx.Err() == nil; pause = min(pause*2, longestPause) {
-		err := c.watch(ctx, &cursor, func() { pause = firstPause })
-		if ctx.Err() != nil {
-			return
-		}
+	_ = clock.ReconnectPauses.Retry(ctx, c.clock, func(works func()) error { return c.watch(ctx, &cursor, works) }, func(err error) {
 		if errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT) {
 			cursor = ""
 		}
 		c.logger.Warn("the watch of locks broke; it is made again", "error", err)
-		if clock.Sleep(ctx, c.clock, pause) != nil {
-			return
-		}
-	}
+	})
 }
 
 func (c *Client) watch(ctx context.Context, cursor *string, works func()) error {

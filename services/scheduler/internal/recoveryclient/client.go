@@ -43,8 +43,6 @@ type answeredKey struct {
 var _ core.Recovery = (*Client)(nil)
 
 const (
-	firstPause   = 50 * time.Millisecond
-	longestPause = time.Second
 	// flushEvery is how long successes are summed up; failures go at once.
 	flushEvery = 500 * time.Millisecond
 	// callTimeout bounds a question; without an answer calls go out as if the breaker were closed.
@@ -174,16 +172,9 @@ func (c *Client) Serve(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { c.flush(ctx) })
 	defer work.Wait()
-	for pause := firstPause; ctx.Err() == nil; pause = min(pause*2, longestPause) {
-		err := c.watch(ctx, func() { pause = firstPause })
-		if ctx.Err() != nil {
-			return
-		}
+	_ = clock.ReconnectPauses.Retry(ctx, c.clock, func(works func()) error { return c.watch(ctx, works) }, func(err error) {
 		c.logger.Warn("the watch of breakers broke; it is made again", "error", err)
-		if clock.Sleep(ctx, c.clock, pause) != nil {
-			return
-		}
-	}
+	})
 }
 
 func (c *Client) watch(ctx context.Context, works func()) error {
@@ -250,20 +241,19 @@ func (c *Client) next() []*recoveryv1.CallOutcome {
 const sendTries = 3
 
 func (c *Client) send(ctx context.Context, req *recoveryv1.ReportRequest) {
-	for try, pause := 1, firstPause; ctx.Err() == nil; try, pause = try+1, pause*2 {
+	tries := 0
+	_ = clock.ReconnectPauses.Retry(ctx, c.clock, func(func()) error {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
 		resp, err := c.recovery.Report(call, req)
-		cancel()
 		if err == nil {
 			c.take(resp.GetChanged(), false)
-			return
+			return nil
 		}
-		if try >= sendTries {
+		if tries++; tries >= sendTries && ctx.Err() == nil {
 			c.logger.Warn("a report of outcomes was given up", "outcomes", len(req.GetOutcomes()), "error", err)
-			return
+			return nil
 		}
-		if clock.Sleep(ctx, c.clock, pause) != nil {
-			return
-		}
-	}
+		return err
+	}, nil)
 }

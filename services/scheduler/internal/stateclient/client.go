@@ -109,15 +109,19 @@ func (c *Client) LoadAttention(ctx context.Context, each func(uint32, *workflowv
 
 // patiently tries again while state is away.
 func (c *Client) patiently(ctx context.Context, call func() error) error {
-	for pause := firstPause; ; pause = min(pause*2, longestPause) {
+	var refused error
+	away := clock.ReconnectPauses.Retry(ctx, c.clock, func(func()) error {
 		err := call()
-		if err == nil || !errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
+		if errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
 			return err
 		}
-		if sleep := clock.Sleep(ctx, c.clock, pause); sleep != nil {
-			return errors.Join(sleep, err)
-		}
+		refused = err
+		return nil
+	}, nil)
+	if away != nil {
+		return away
 	}
+	return refused
 }
 
 // Run implements core.Store.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -109,22 +108,8 @@ func resultError(r *statev1.CommitResult) error {
 
 // run keeps a stream open until ctx ends.
 func (c *commits) run(ctx context.Context, lost func(error)) {
-	for pause := firstPause; ; pause = min(pause*2, longestPause) {
-		err := c.stream(ctx, func() { pause = firstPause })
-		if ctx.Err() != nil {
-			return
-		}
-		lost(err)
-		if clock.Sleep(ctx, c.clock, pause) != nil {
-			return
-		}
-	}
+	_ = clock.ReconnectPauses.Retry(ctx, c.clock, func(works func()) error { return c.stream(ctx, works) }, lost)
 }
-
-const (
-	firstPause   = 20 * time.Millisecond
-	longestPause = time.Second
-)
 
 // stream sends and receives over one stream until it breaks.
 func (c *commits) stream(ctx context.Context, works func()) error {
