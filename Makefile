@@ -17,6 +17,9 @@ TEST_TIMEOUT ?= 15m
 RACE_TIMEOUT ?= 20m
 DEMO_ARGS    ?=
 BENCH_ARGS   ?=
+SEEDS        ?= 10000
+SEED         ?= 1
+SIMULATE     ?=
 
 BIN := .cache/bin
 
@@ -67,6 +70,10 @@ test: build ## Run every test, both topologies, without cgo (PKG=./services/lock
 .PHONY: test-race
 test-race: cc build ## Run the packages and the one-process topology under the race detector
 	set -f; CGO_ENABLED=1 CC=cc SIGNALBOX_E2E_TOPOLOGY=one-process go test -race -timeout $(RACE_TIMEOUT) $$GO_TEST_FLAGS $(PKG)
+
+.PHONY: simulate
+simulate: ## Play the deterministic simulation (SEEDS=10000 SEED=1)
+	go test ./services/simulation -count=1 -timeout 120m -run TestSimulation -seeds=$(SEEDS) -seed=$(SEED) $(SIMULATE)
 
 ##@ Check
 
