@@ -73,7 +73,7 @@ test-race: cc build ## Run the packages and the one-process topology under the r
 
 .PHONY: simulate
 simulate: ## Play the deterministic simulation (SEEDS=10000 SEED=1)
-	go test ./services/simulation -count=1 -timeout 120m -run TestSimulation -seeds=$(SEEDS) -seed=$(SEED) $(SIMULATE)
+	go test ./services/signalbox/simulation -count=1 -timeout 120m -run TestSimulation -seeds=$(SEEDS) -seed=$(SEED) $(SIMULATE)
 
 ##@ Check
 

@@ -38,7 +38,7 @@ var (
 func TestSimulation(t *testing.T) {
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { play(t, seed) }) {
-			t.Fatalf("seed %d failed; play it again: go test ./services/simulation -run TestSimulation -seed=%d -seeds=1", seed, seed)
+			t.Fatalf("seed %d failed; play it again: go test ./services/signalbox/simulation -run TestSimulation -seed=%d -seeds=1", seed, seed)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -97,7 +98,7 @@ func (m *memory) define(def *workflow.Definition) {
 func (m *memory) CommitRuns(stream statev1.RunService_CommitRunsServer) error {
 	for {
 		req, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
