@@ -204,6 +204,11 @@ func (m *machine) toolProblem(a *workflowv1.ActiveStep, ev Answered) *workflowv1
 }
 
 func (m *machine) callAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
+	if s, ok := m.stepOf(a); ok && ev.IsError && op.GetInDoubt() && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
+		// An earlier attempt may have had its effect; that the tool refuses a later one says nothing about it.
+		m.callUnanswered(s, a, op, m.toolProblem(a, ev), failure{})
+		return
+	}
 	e := &workflowv1.OperationSucceeded{StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Output: inline(nullable(ev.Output))}
 	if ev.IsError {
 		e.Problem = problem(errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, a.GetPath(), textOf(ev.Output), nil)
