@@ -12,7 +12,7 @@ import (
 const parent = `api_version: signalbox/v1
 metadata: {name: parent, version: 1.0.0}
 steps:
-  - {id: child, workflow: {name: hello, input: {id: 7}}}
+  - {id: child, timeout: 1h, workflow: {name: hello, input: {id: 7}}}
 `
 
 func TestLintChecksWorkflowsAgainstTheSuite(t *testing.T) {
