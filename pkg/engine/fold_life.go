@@ -11,8 +11,27 @@ func (f *Fold) applyLifeFact(ev *workflowv1.HistoryEvent) bool {
 		f.Run.Pause = &workflowv1.Pause{Reason: fact.RunPaused.GetReason(), PausedBy: fact.RunPaused.GetPausedBy(), Time: ev.GetTime()}
 	case *workflowv1.HistoryEvent_RunResumed:
 		f.Run.Pause = nil
+	case *workflowv1.HistoryEvent_RunEdited:
+		f.runEdited(fact.RunEdited, ev.GetSequence())
 	default:
 		return false
 	}
 	return true
+}
+
+// runEdited puts another value in the place of one. A step that is entered again over its effect gives the new one too.
+func (f *Fold) runEdited(e *workflowv1.RunEdited, seq uint64) {
+	f.remember(editID(e.GetRequestId()))
+	if e.GetStepId() == "" {
+		f.Run.InputSequence = seq
+		return
+	}
+	rec := f.Run.GetSteps()[e.GetStepId()]
+	if rec == nil {
+		return
+	}
+	if rec.GetEffectSequence() != 0 && rec.GetEffectSequence() == rec.GetOutputSequence() {
+		rec.EffectSequence = seq
+	}
+	rec.OutputSequence = seq
 }

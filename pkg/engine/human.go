@@ -76,6 +76,10 @@ func (m *machine) rolesOf(code string) []string {
 
 // openGate asks the people of a human gate. Evidence that an escalated error left goes with the question.
 func (m *machine) openGate(s *instance, work *workflow.Step) bool {
+	return m.askGate(s, work, m.run.GetEvidence())
+}
+
+func (m *machine) askGate(s *instance, work *workflow.Step, ev *workflowv1.Evidence) bool {
 	h := work.Human
 	var subject json.RawMessage
 	if h.Subject != nil {
@@ -92,12 +96,12 @@ func (m *machine) openGate(s *instance, work *workflow.Step) bool {
 		return false
 	}
 	text := "Decide: " + strings.Join(h.Decisions, ", ") + "."
-	if p := m.run.GetEvidence().GetProblem(); p != nil {
+	if p := ev.GetProblem(); p != nil {
 		text += " The run came here because of an error: " + p.GetMessage()
 	}
 	m.openEscalation(question{
-		kind: workflowv1.EscalationKind_ESCALATION_KIND_GATE, path: s.Path, code: m.run.GetEvidence().GetCode(), roles: h.Roles, decisions: h.Decisions,
-		subject: subject, text: text, evidence: m.run.GetEvidence(), due: h.Due, quorum: h.Quorum,
+		kind: workflowv1.EscalationKind_ESCALATION_KIND_GATE, path: s.Path, code: ev.GetCode(), roles: h.Roles, decisions: h.Decisions,
+		subject: subject, text: text, evidence: ev, due: h.Due, quorum: h.Quorum,
 	})
 	return false
 }

@@ -18,6 +18,9 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 		return nil
 	}
 	seqs := []uint64{inputSequence}
+	if s := run.GetInputSequence(); s != 0 {
+		seqs = append(seqs, s)
+	}
 	for _, id := range def.Reads {
 		if s := run.GetSteps()[id].GetOutputSequence(); s != 0 {
 			seqs = append(seqs, s)

@@ -145,6 +145,8 @@ func (m *machine) take(ev InputEvent) error {
 		m.pause(ev)
 	case Unpause:
 		m.unpause(ev)
+	case Edit:
+		err = m.edit(ev)
 	case Cancel:
 		m.cancel(ev)
 	case Decide:

@@ -30,6 +30,8 @@ func outputOf(ev *workflowv1.HistoryEvent) json.RawMessage {
 		return fact.OperationSucceeded.GetOutput().GetInline()
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetOutput().GetInline()
+	case *workflowv1.HistoryEvent_RunEdited:
+		return fact.RunEdited.GetValue().GetInline()
 	}
 	return nil
 }
@@ -81,7 +83,7 @@ func (m *machine) scopeAt(at *instance) *workflow.Scope {
 	if f := m.run.GetFrames()[itemOf(path)]; f != nil { // of an undo, the item may be over
 		s.Item, s.Index = m.item(f), int(f.GetIndex())
 	}
-	s.Input = m.event(inputSequence).GetRunStarted().GetInput().GetInline()
+	s.Input = m.input()
 	for _, h := range m.run.GetLocks() {
 		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD {
 			if s.Locks == nil {
@@ -91,6 +93,14 @@ func (m *machine) scopeAt(at *instance) *workflow.Scope {
 		}
 	}
 	return s
+}
+
+// input is the run's input as it stands.
+func (m *machine) input() json.RawMessage {
+	if seq := m.run.GetInputSequence(); seq != 0 {
+		return m.event(seq).GetRunEdited().GetValue().GetInline()
+	}
+	return m.event(inputSequence).GetRunStarted().GetInput().GetInline()
 }
 
 var statusNames = map[workflowv1.StepStatus]string{
