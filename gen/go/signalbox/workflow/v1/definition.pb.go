@@ -3812,7 +3812,8 @@ type LockDef struct {
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// Place in the order in which locks are taken; from low to high. At least 1.
 	Rank uint32 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
-	// How many holders at a time. Unset or 0: 1.
+	// How many may hold it at a time. Unset or 0: 1; at most 10,000. Shared uses are not counted: it is held by up to so many, or by any
+	// number of shared holders.
 	Permits uint32 `protobuf:"varint,3,opt,name=permits,proto3" json:"permits,omitempty"`
 	// Longest time it is held; past it: error `lock-overdue`, never a silent release. Unset: 1h.
 	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -4638,11 +4639,11 @@ const file_signalbox_workflow_v1_definition_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x1f.signalbox.workflow.v1.EventDefR\x05value:\x028\x01\"Y\n" +
 	"\bEventDef\x12\x1a\n" +
 	"\bexternal\x18\x01 \x01(\bR\bexternal\x121\n" +
-	"\x04data\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x04data\"\xcf\x01\n" +
+	"\x04data\x18\x02 \x01(\v2\x1d.signalbox.workflow.v1.SchemaR\x04data\"\xd9\x01\n" +
 	"\aLockDef\x12\x19\n" +
 	"\x03key\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x03key\x12\x1b\n" +
-	"\x04rank\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04rank\x12\x18\n" +
-	"\apermits\x18\x03 \x01(\rR\apermits\x129\n" +
+	"\x04rank\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04rank\x12\"\n" +
+	"\apermits\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\apermits\x129\n" +
 	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05lease\x127\n" +
 	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x04wait\">\n" +
 	"\aLockUse\x12\x1b\n" +
