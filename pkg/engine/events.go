@@ -248,7 +248,9 @@ func cloudEvent(ev *workflowv1.EmittedEvent, at time.Time, filter int) json.RawM
 }
 
 // CloudEvent is an event as the expressions of a definition have it.
-func CloudEvent(ev *workflowv1.EmittedEvent, at time.Time) json.RawMessage { return cloudEvent(ev, at, -1) }
+func CloudEvent(ev *workflowv1.EmittedEvent, at time.Time) json.RawMessage {
+	return cloudEvent(ev, at, -1)
+}
 
 // Matches reports whether an event fits a subscription, as far as that can be told without the run: by type, source and correlation.
 func Matches(sub *workflowv1.EventSubscription, ev *workflowv1.EmittedEvent) bool {

@@ -12,7 +12,8 @@ import (
 func anyDefinition(t *rapid.T) string {
 	d := &drawing{T: t, states: rapid.IntRange(1, 4).Draw(t, "states")}
 	var b strings.Builder
-	fmt.Fprintf(&b, "deadline: 3h\ncompensation: {on_failure: %s}\n", d.pick("escalate_and_continue", "escalate_and_stop"))
+	fmt.Fprintf(&b, "deadline: 3h\ncompensation: {on_failure: %s, order: %s}\n", d.pick("escalate_and_continue", "escalate_and_stop"),
+		d.pick("reverse_completion", "parallel"))
 	b.WriteString("resources: {locks: {low: {key: \"'low'\", rank: 10, wait: 10m, lease: 20m}, high: {key: \"'high'\", rank: 20, wait: 10m}}}\n")
 	if d.chance(3) {
 		b.WriteString(d.handlers(false, false) + "\n")

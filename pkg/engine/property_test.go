@@ -80,12 +80,14 @@ type simulation struct {
 	locks        map[string]bool
 	agents       map[string]*agent
 	tokens       int
+	// lastUndo is the newest undo of each compensation, by its owner and begin.
+	lastUndo map[string]uint64
 }
 
 func newSimulation(t *rapid.T, story *story, def *workflow.Definition) *simulation {
 	return &simulation{
 		world: newWorld(story, def), rt: t, story: story, attempts: map[string]*attempt{}, standing: map[string]int{}, acknowledged: map[string]bool{}, keys: map[string]bool{},
-		locks: map[string]bool{}, agents: map[string]*agent{},
+		locks: map[string]bool{}, agents: map[string]*agent{}, lastUndo: map[string]uint64{},
 	}
 }
 
@@ -141,6 +143,7 @@ func (s *simulation) invoked(c engine.Invoke) {
 	if op.GetEffect() > workflowv1.Effect_EFFECT_READ && s.acknowledged[place(op)] {
 		s.t.Fatalf("%s is sent again over a success that was not undone", op.GetId())
 	}
+	s.inOrder(op)
 	repeatable := op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || op.GetIdempotencyArgument() != ""
 	for _, a := range s.attempts {
 		if !repeatable && a.lost && !a.settled && a.op.GetId() == op.GetId() {
@@ -152,6 +155,29 @@ func (s *simulation) invoked(c engine.Invoke) {
 		s.t.Fatalf("%s is sent twice", key)
 	}
 	s.attempts[key] = &attempt{op: op, number: op.GetAttempt(), path: c.StepPath}
+}
+
+// inOrder asserts that undo goes down in the order of completion, unless the definition lets it go side by side.
+func (s *simulation) inOrder(op *workflowv1.OpenOperation) {
+	s.t.Helper()
+	if op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION || op.GetAttempt() > 1 ||
+		s.def.Proto.GetCompensation().GetOrder() == workflowv1.Order_ORDER_PARALLEL {
+		return
+	}
+	var seq uint64
+	if _, err := fmt.Sscan(op.GetId()[strings.LastIndex(op.GetId(), "/")+1:], &seq); err != nil {
+		s.t.Fatalf("undo %s: %v", op.GetId(), err)
+	}
+	a, _ := s.open(op.GetId())
+	began := s.run().GetCompensation().GetSince()
+	if owner := a.GetUndoOwner(); owner != "" {
+		began = s.run().GetFrames()[owner].GetCompensation().GetSince()
+	}
+	key := a.GetUndoOwner() + " " + began.String()
+	if last := s.lastUndo[key]; last != 0 && seq > last {
+		s.t.Fatalf("the undo of event %d comes after that of event %d", seq, last)
+	}
+	s.lastUndo[key] = seq
 }
 
 // land gives an attempt its effect.

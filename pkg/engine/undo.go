@@ -99,33 +99,55 @@ func (m *machine) startCompensation(scope, then string, outcome workflowv1.Outco
 
 // continueUndo goes on with an undo whose next record was not at hand before.
 func (m *machine) continueUndo() {
-	if m.err == nil && m.run.GetCompensation() != nil && !hasUndo(m.run, "") {
+	if m.err == nil && m.run.GetCompensation() != nil && m.mayUndo("") {
 		m.nextUndo("")
 	}
 	for _, path := range sortedKeys(m.run.GetFrames()) {
 		f := m.run.GetFrames()[path]
-		if m.err == nil && f.GetCompensation() != nil && len(f.GetUndo()) > 0 && !hasUndo(m.run, path) {
+		if m.err == nil && f.GetCompensation() != nil && len(f.GetUndo()) > 0 && m.mayUndo(path) {
 			m.nextUndo(path)
 		}
 	}
 }
 
-// hasUndo reports whether an undo of the run itself, or of a cancelled branch, is open.
-func hasUndo(run *workflowv1.Run, owner string) bool {
-	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
-		return a.GetUndoSequence() != 0 && a.GetUndoOwner() == owner
-	})
+// undosAtOnce is how many undos go on side by side where the definition says that they may.
+const undosAtOnce = 10
+
+// openUndos are the undos of the run itself, or of a cancelled branch, that are under way.
+func openUndos(run *workflowv1.Run, owner string) []*workflowv1.ActiveStep {
+	var open []*workflowv1.ActiveStep
+	for _, a := range run.GetActive() {
+		if a.GetUndoSequence() != 0 && a.GetUndoOwner() == owner {
+			open = append(open, a)
+		}
+	}
+	return open
+}
+
+// mayUndo reports whether another undo may begin: one at a time, in descending order of completion, unless the definition says otherwise. None
+// begins while a person has to decide about one.
+func (m *machine) mayUndo(owner string) bool {
+	open := openUndos(m.run, owner)
+	if slices.ContainsFunc(open, func(a *workflowv1.ActiveStep) bool {
+		return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED
+	}) {
+		return false
+	}
+	if m.def.Proto.GetCompensation().GetOrder() == workflowv1.Order_ORDER_PARALLEL {
+		return len(open) < undosAtOnce
+	}
+	return len(open) == 0
 }
 
 // nextUndo undoes the newest step that is left: of the scope that the run undoes, or of a cancelled branch. With none left, the run's undo
 // is over.
 func (m *machine) nextUndo(owner string) {
-	if m.err != nil {
+	if m.err != nil || !m.mayUndo(owner) {
 		return
 	}
 	name, top := m.newestUndo(owner)
 	switch {
-	case top == 0 && owner == "":
+	case top == 0 && owner == "" && len(openUndos(m.run, owner)) == 0:
 		m.finishCompensation()
 		return
 	case top == 0:
@@ -151,6 +173,10 @@ func (m *machine) nextUndo(owner string) {
 		m.err = fmt.Errorf("engine: compensation record %d names step %q, which the definition does not have", top, rec.GetStepId())
 		return
 	}
+	if activeByPath(m.run, rec.GetStepPath()) != nil {
+		return // an earlier visit of the same step: one after the other
+	}
+	defer m.nextUndo(owner) // beside it, where the definition allows that
 	if !resolved(rec) {
 		// It is given up with the next input, when the record before this one is at hand.
 		m.undoWaits(rec, top, name, owner, Admission{Verdict: BreakerOpen, Until: m.now})
