@@ -22,6 +22,7 @@ const (
 	ExitUnavailable = 5   // Signalbox, or something it needs, cannot be reached now; the same command may work later
 	ExitRunFailed   = 6   // the command worked, and the run it watched ended otherwise than succeeded
 	ExitTimeout     = 7   // the time given was over before the answer came
+	ExitDiffers     = 8   // what was compared differs
 	ExitInterrupted = 130 // interrupted by a signal
 )
 

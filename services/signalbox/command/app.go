@@ -83,6 +83,7 @@ var exitCodes = []struct {
 	{cli.ExitUnavailable, "nobody answers, or something that is needed is away for now"},
 	{cli.ExitRunFailed, "the run that was waited for FAILED, TIMED_OUT, was CANCELLED or undone"},
 	{cli.ExitTimeout, "the time to wait is over; the run goes on"},
+	{cli.ExitDiffers, "what was compared differs"},
 	{cli.ExitInterrupted, "interrupted"},
 }
 

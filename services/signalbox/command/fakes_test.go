@@ -58,6 +58,7 @@ func startSuite(t *testing.T, key string) *fakeSuite {
 		&statev1.DefinitionService_ServiceDesc, &statev1.RunService_ServiceDesc, &schedulerv1.RunControlService_ServiceDesc,
 		&schedulerv1.AgentWorkService_ServiceDesc, &lockv1.LockService_ServiceDesc, &recoveryv1.RecoveryService_ServiceDesc,
 		&escalationv1.EscalationService_ServiceDesc, &gatewayv1.AgentService_ServiceDesc, &gatewayv1.ToolService_ServiceDesc,
+		&schedulerv1.BatchService_ServiceDesc, &schedulerv1.ScheduleService_ServiceDesc, &statev1.EventService_ServiceDesc, &statev1.ArchiveService_ServiceDesc,
 	} {
 		server.RegisterService(f.imitate(desc), f)
 	}
@@ -92,11 +93,14 @@ func (f *fakeSuite) imitate(desc *grpc.ServiceDesc) *grpc.ServiceDesc {
 		}})
 	}
 	for _, stream := range desc.Streams {
-		if stream.StreamName != "WatchRun" {
+		asked := map[string]proto.Message{
+			"WatchRun": &statev1.WatchRunRequest{}, "WatchEvents": &statev1.WatchEventsRequest{}, "GetArchivedRun": &statev1.GetArchivedRunRequest{},
+		}[stream.StreamName]
+		if asked == nil {
 			continue
 		}
 		made.Streams = append(made.Streams, grpc.StreamDesc{StreamName: stream.StreamName, ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
-			request := &statev1.WatchRunRequest{}
+			request := asked.ProtoReflect().New().Interface()
 			if err := s.RecvMsg(request); err != nil {
 				return err
 			}
@@ -109,10 +113,24 @@ func (f *fakeSuite) imitate(desc *grpc.ServiceDesc) *grpc.ServiceDesc {
 				}
 				return news.end
 			}
+			if news, ok := answer.(*streamed); ok {
+				for _, message := range news.messages {
+					if err := s.SendMsg(message); err != nil {
+						return err
+					}
+				}
+				return news.end
+			}
 			return err
 		}})
 	}
 	return made
+}
+
+// streamed is what a stream sends, and how it ends.
+type streamed struct {
+	messages []proto.Message
+	end      error
 }
 
 // watched is what one WatchRun sends, and how it ends.

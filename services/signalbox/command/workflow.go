@@ -18,7 +18,7 @@ func (a *App) workflowCommand() *cobra.Command {
 	return a.client("workflow", "Check, hand over and look at workflows",
 		`A workflow is handed over as a definition: one immutable version of it, in YAML or JSON. Handing the same one over again changes
 nothing; a change needs a new metadata.version.`,
-		a.workflowLint, a.workflowApply, a.workflowList, a.workflowShow)
+		a.workflowLint, a.workflowApply, a.workflowList, a.workflowShow, a.workflowGraph, a.workflowDiff)
 }
 
 func (a *App) workflowApply(s *suite) *cobra.Command {
@@ -95,6 +95,8 @@ func (a *App) workflowList(s *suite) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [WORKFLOW]",
 		Short: "List workflows, newest first",
+		Long: `Lists the highest version of each workflow, or with --all-versions every version: which events start it, which signals it takes, which
+sub-workflows it runs, and how many versions there are.`,
 		Example: `  signalbox workflow list
   signalbox workflow list order-status --all-versions`,
 		Args: between(0, "WORKFLOW"),
@@ -113,14 +115,17 @@ func (a *App) workflowList(s *suite) *cobra.Command {
 			return err
 		}
 		defer a.pageNote(response.GetNextPageToken())
+		versions := map[string]string{}
+		if !all && !a.output.JSON() {
+			for _, d := range response.GetDefinitions() {
+				versions[d.GetName()] = fmt.Sprint(len(s.versions(ctx, d.GetName())))
+			}
+		}
 		return a.table(response, "no workflows; hand one over with `signalbox workflow apply FILE`",
-			[]string{"workflow", "version", "applied", "states", "tools", "warnings"}, func() [][]string {
+			[]string{"workflow", "version", "versions", "applied", "states", "triggers", "signals", "sub-workflows", "tools", "warnings"}, func() [][]string {
 				var rows [][]string
 				for _, d := range response.GetDefinitions() {
-					rows = append(rows, []string{
-						d.GetName(), d.GetVersion(), render.Ago(d.GetCreateTime().AsTime(), a.Clock.Now()),
-						fmt.Sprint(len(d.GetDefinition().GetStates())), fmt.Sprint(len(d.GetTools())), fmt.Sprint(len(d.GetFindings())),
-					})
+					rows = append(rows, a.workflowRow(d, versions[d.GetName()]))
 				}
 				return rows
 			})
@@ -128,12 +133,46 @@ func (a *App) workflowList(s *suite) *cobra.Command {
 	return cmd
 }
 
+func (a *App) workflowRow(d *statev1.DefinitionVersion, versions string) []string {
+	def := d.GetDefinition()
+	var started, run []string
+	for _, t := range def.GetTriggers() {
+		started = append(started, t.GetEvent().GetType())
+	}
+	for _, sub := range render.SubWorkflows(def) {
+		run = append(run, sub.GetName()+"@"+sub.GetVersion())
+	}
+	return []string{
+		d.GetName(), d.GetVersion(), versions, render.Ago(d.GetCreateTime().AsTime(), a.Clock.Now()), fmt.Sprint(len(def.GetStates())),
+		strings.Join(started, ", "), strings.Join(sortedKeys(def.GetSignals()), ", "), strings.Join(run, ", "), fmt.Sprint(len(d.GetTools())),
+		fmt.Sprint(len(d.GetFindings())),
+	}
+}
+
+// mostVersions is how many versions of a workflow are looked at to tell them.
+const mostVersions = 500
+
+// versions are the versions of a workflow, highest first. They are said beside what was asked for: that they cannot be had is no error.
+func (s *suite) versions(ctx context.Context, name string) []string {
+	response, err := statev1.NewDefinitionServiceClient(s.conn("state")).ListDefinitions(ctx,
+		&statev1.ListDefinitionsRequest{Namespace: s.namespace(), Name: name, PageSize: mostVersions})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, d := range response.GetDefinitions() {
+		out = append(out, d.GetVersion())
+	}
+	return out
+}
+
 func (a *App) workflowShow(s *suite) *cobra.Command {
 	source := false
 	cmd := &cobra.Command{
 		Use:   "show WORKFLOW[@VERSION]",
 		Short: "Show a definition",
-		Long:  "Shows a definition: what it asks for, its states, the tools it calls and what is known of them. Without a version: the highest.",
+		Long: `Shows a definition: what it asks for, what starts it and which signals it takes, its states with their steps, the sub-workflows that it runs,
+the tools it calls and what is known of them, and which versions there are. Without a version: the highest.`,
 		Example: `  signalbox workflow show order-status
   signalbox workflow show order-status@1.0.0 --source > hello.yaml`,
 		Args: Exactly("WORKFLOW"),
@@ -141,18 +180,19 @@ func (a *App) workflowShow(s *suite) *cobra.Command {
 	cmd.Flags().BoolVar(&source, "source", false, "print the definition as its author wrote it, and nothing else")
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
 		name, version, _ := strings.Cut(args[0], "@")
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := statev1.NewDefinitionServiceClient(s.conn("state")).GetDefinition(ctx,
-			&statev1.GetDefinitionRequest{Namespace: s.namespace(), Name: name, Version: version})
+		definition, err := s.getDefinition(ctx, name, version)
 		if err != nil {
 			return err
 		}
 		if source && !a.output.JSON() {
-			_, err := a.Out.Write(response.GetDefinition().GetSource())
+			_, err := a.Out.Write(definition.GetSource())
 			return err
 		}
-		return a.say(response.GetDefinition(), func() string { return render.Definition(response.GetDefinition(), a.Clock.Now()) })
+		return a.say(definition, func() string {
+			ctx, cancel := s.brief(ctx)
+			defer cancel()
+			return render.Definition(definition, s.versions(ctx, name), a.Clock.Now())
+		})
 	})
 	return cmd
 }

@@ -124,7 +124,8 @@ func TestWorkflowListAndShow(t *testing.T) {
 		Tools: desk("get_order").GetTools(),
 	}
 	suite.on("ListDefinitions", &statev1.ListDefinitionsResponse{Definitions: []*statev1.DefinitionVersion{version}, NextPageToken: "p2"})
-	term.to(suite, "workflow", "list", "hello").want(t, 0, "hello     1.0.0    3s ago", "there is more: --page-token p2")
+	term.to(suite, "workflow", "list", "hello").want(t, 0, "hello     1.0.0    1         3s ago", "there is more: --page-token p2")
+	term.to(suite, "workflow", "list", "hello", "-o", "json").want(t, 0)
 	if request := got[*statev1.ListDefinitionsRequest](t, suite); request.GetName() != "hello" || !request.GetLatestOnly() || request.GetNamespace() != "default" {
 		t.Errorf("asked: %v", request)
 	}
