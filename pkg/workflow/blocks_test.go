@@ -150,7 +150,6 @@ func TestRulesOfTheContract(t *testing.T) {
 		"quorum unset":      {"{id: p, parallel: {join: quorum, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
 		"quorum too large":  {"{id: p, parallel: {join: quorum, quorum: 3, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
 		"quorum not wanted": {"{id: p, parallel: {join: any, quorum: 1, branches: {a: " + a + ", b: " + b + "}}}", "give quorum with"},
-		"no bound":          {"{id: m, map: {items: '[1]', steps: [{id: a, wait: {duration: 1s}}]}}", "max_items"},
 		"no filter":         {"{id: e, wait_event: {buffer_from_run_start: true}}", "any_of or all_of"},
 		"version":           {"{id: w, workflow: {name: w, version: '1'}}", "1.4.0"},
 		"no type":           {"{id: e, wait_event: {any_of: [{source: x}]}}", "type"},

@@ -26,17 +26,26 @@ func Compile(doc *Document, cat Catalog, workflows Workflows) (*Definition, Find
 	if doc == nil || doc.Definition == nil {
 		return nil, Findings{{Rule: RuleSyntax, Severity: SeverityError, Message: "there is no definition to compile"}}
 	}
-	c := newCompiler(doc.Definition, cat)
-	c.doc, c.workflows = doc, workflows
-	c.run()
-	if c.def != nil {
-		c.lint()
-	}
-	findings := c.findings.sorted()
+	def, findings := compileAndLint(doc, cat, workflows)
 	if findings.HasErrors() || len(doc.broken) > 0 {
 		return nil, findings
 	}
-	return c.out, findings
+	return def, findings
+}
+
+// compileAndLint returns a definition also when only the linter finds fault with it.
+func compileAndLint(doc *Document, cat Catalog, workflows Workflows) (*Definition, Findings) {
+	c := newCompiler(doc.Definition, cat)
+	c.doc, c.workflows = doc, workflows
+	c.run()
+	def := c.out
+	if c.findings.HasErrors() {
+		def = nil
+	}
+	if c.def != nil {
+		c.lint()
+	}
+	return def, c.findings.sorted()
 }
 
 // Rebuild compiles a stored, normalised definition with its pinned tools and sub-workflows again, without linting. It is deterministic: the digest is the one

@@ -15,6 +15,12 @@ type Workflows interface {
 	Workflow(namespace, name, version string) (*Definition, bool)
 }
 
+// PartialWorkflows may be implemented by Workflows that do not know all that are registered.
+type PartialWorkflows interface {
+	// Partial reports whether there may be workflows beside those that are found.
+	Partial() bool
+}
+
 // WorkflowsFunc finds a definition as Workflows does.
 type WorkflowsFunc func(namespace, name, version string) (*Definition, bool)
 
@@ -60,13 +66,19 @@ func (c *compiler) resolveWorkflow(p *workflowv1.SubWorkflow, at string) {
 			"workflow %q would run itself without end", p.GetName())
 		return
 	}
-	if c.workflows == nil {
+	child, ok := (*Definition)(nil), false
+	partial := c.workflows == nil
+	if !partial {
+		child, ok = c.workflows.Workflow(own.GetNamespace(), p.GetName(), p.GetVersion())
+		known, isPartial := c.workflows.(PartialWorkflows)
+		partial = !ok && isPartial && known.Partial()
+	}
+	if partial {
 		if p.GetPin() == nil {
 			c.warn(RuleWorkflow, fieldPath(at, "name"), "check it against a running suite", "workflow %s is not checked: the registered workflows are not known here", workflowName(p))
 		}
 		return
 	}
-	child, ok := c.workflows.Workflow(own.GetNamespace(), p.GetName(), p.GetVersion())
 	if !ok {
 		c.fault("L3", fieldPath(at, "name"), "register it first", "there is no workflow %s in namespace %q", workflowName(p), own.GetNamespace())
 		return

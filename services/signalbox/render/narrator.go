@@ -42,13 +42,18 @@ type Narrator struct {
 	tools map[string]string // by operation id
 	locks map[string]string // by acquisition id
 	asked map[string]bool   // operations that are probes
+	child map[string]string // by run id: workflow
+	steps map[string]string // by run id of a sub-workflow: the step that asked
 	reads map[string]bool   // operations that change nothing
 }
 
 // NewNarrator returns a narrator that knows nothing yet. It may begin anywhere in a history; what was told before is then named by
 // its id.
 func NewNarrator() *Narrator {
-	return &Narrator{tools: map[string]string{}, locks: map[string]string{}, asked: map[string]bool{}, reads: map[string]bool{}}
+	return &Narrator{
+		tools: map[string]string{}, locks: map[string]string{}, asked: map[string]bool{}, reads: map[string]bool{},
+		child: map[string]string{}, steps: map[string]string{},
+	}
 }
 
 // Tell returns the line of an event.
@@ -58,6 +63,7 @@ func (n *Narrator) Tell(event *workflowv1.HistoryEvent) Line {
 	if event.GetTime() != nil {
 		line.Time = event.GetTime().AsTime()
 	}
+	step = strings.ReplaceAll(step, "~", " by its fallback ")
 	if state, rest, ok := strings.Cut(step, "/"); ok {
 		line.State, line.Step = state, rest
 	} else if step != "" {
@@ -101,6 +107,18 @@ func (n *Narrator) fact(event *workflowv1.HistoryEvent) (step, what string) {
 	if step, what, ok := askingFact(event); ok {
 		return step, what
 	}
+	if step, what, ok := branchFact(event); ok {
+		return step, what
+	}
+	if step, what, ok := n.childFact(event); ok {
+		return step, what
+	}
+	if what, ok := lifeFact(event); ok {
+		if state := event.GetRunMigrated().GetState(); state != "" {
+			n.state = state
+		}
+		return "", what
+	}
 	return "", "an event that this binary does not know; a newer server wrote it"
 }
 
@@ -121,9 +139,20 @@ func tone(event *workflowv1.HistoryEvent) Tone {
 			return Plain
 		}
 		return Bad
-	case *workflowv1.HistoryEvent_StepFailed, *workflowv1.HistoryEvent_ErrorHandled, *workflowv1.HistoryEvent_CancelRequested:
+	case *workflowv1.HistoryEvent_BranchEnded:
+		if fact.BranchEnded.GetStatus() == workflowv1.BranchStatus_BRANCH_STATUS_FAILED {
+			return Bad
+		}
+		return Plain
+	case *workflowv1.HistoryEvent_ChildEnded:
+		if Succeeded(fact.ChildEnded.GetOutcome()) {
+			return Plain
+		}
 		return Bad
-	case *workflowv1.HistoryEvent_EscalationOpened, *workflowv1.HistoryEvent_TaskOffered:
+	case *workflowv1.HistoryEvent_StepFailed, *workflowv1.HistoryEvent_ErrorHandled, *workflowv1.HistoryEvent_CancelRequested,
+		*workflowv1.HistoryEvent_StateLeaving:
+		return Bad
+	case *workflowv1.HistoryEvent_EscalationOpened, *workflowv1.HistoryEvent_TaskOffered, *workflowv1.HistoryEvent_RunPaused:
 		return Asks
 	default:
 		return Plain

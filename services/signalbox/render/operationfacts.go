@@ -24,10 +24,7 @@ func (n *Narrator) operationFact(event *workflowv1.HistoryEvent) (step, what str
 	case *workflowv1.HistoryEvent_UndoSettled:
 		return fact.UndoSettled.GetStepPath(), undoSettled(fact.UndoSettled), true
 	case *workflowv1.HistoryEvent_CompensationFinished:
-		if failed := fact.CompensationFinished.GetFailed(); failed > 0 {
-			return "", fmt.Sprintf("undo is over, %d could not be undone", failed), true
-		}
-		return "", "undo is over", true
+		return "", compensationFinished(fact.CompensationFinished), true
 	default:
 		return "", "", false
 	}
@@ -138,8 +135,25 @@ func compensationStarted(e *workflowv1.CompensationStarted) string {
 	if e.GetThen() != "" {
 		what += ", then " + e.GetThen()
 	}
+	if e.GetOwner() != "" {
+		what = "undo of the cancelled " + e.GetOwner() + " begins"
+	}
+	if e.GetAfterSequence() > 0 {
+		what += fmt.Sprintf(", as far as event %d", e.GetAfterSequence())
+	}
 	if e.GetProblem() != nil {
 		what += ", because of " + Problem(e.GetProblem())
+	}
+	return what
+}
+
+func compensationFinished(e *workflowv1.CompensationFinished) string {
+	what := "undo is over"
+	if e.GetOwner() != "" {
+		what = "undo of the cancelled " + e.GetOwner() + " is over"
+	}
+	if e.GetFailed() > 0 {
+		what += fmt.Sprintf(", %d could not be undone", e.GetFailed())
 	}
 	return what
 }

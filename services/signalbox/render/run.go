@@ -32,10 +32,14 @@ func Standing(run *workflowv1.Run) string {
 	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
 		return Name(run.GetOutcome())
 	}
+	standing := Name(run.GetStatus())
 	if run.GetCancel() != nil {
-		return Name(run.GetStatus()) + ", cancelling"
+		standing += ", cancelling"
 	}
-	return Name(run.GetStatus())
+	if run.GetPause() != nil {
+		standing += ", paused"
+	}
+	return standing
 }
 
 // Run returns the sheet of a run's head at a moment.
@@ -58,17 +62,16 @@ func Run(run *workflowv1.Run, now time.Time) []Pair {
 	if undo := run.GetCompensation(); undo != nil {
 		sheet = append(sheet, Pair{"Undoing", undoing(undo)})
 	}
+	sheet = append(sheet, life(run, now)...)
 	sheet = append(sheet, Pair{"Problem", Problem(run.GetProblem())})
-	for _, step := range run.GetActive() {
-		sheet = append(sheet, Pair{"Open step", openStep(step, now)})
-	}
+	sheet = append(sheet, openSteps(run, now)...)
 	for _, hold := range run.GetLocks() {
-		sheet = append(sheet, Pair{"Lock", fmt.Sprintf("%s (%s) %s since %s", hold.GetName(), Clean(hold.GetKey()), Name(hold.GetStatus()), Moment(hold.GetSince(), now))})
+		sheet = append(sheet, Pair{"Lock", lockHold(hold, now)})
 	}
 	for _, decision := range run.GetPendingDecisions() {
 		sheet = append(sheet, Pair{"Asks", fmt.Sprintf("%s, escalation %s since %s", Name(decision.GetKind()), decision.GetEscalationId(), Moment(decision.GetSince(), now))})
 	}
-	sheet = append(sheet, Pair{"Steps", steps(run)}, Pair{"Counts", Counts(run.GetCounters())}, Pair{"Events", fmt.Sprint(run.GetSequence())})
+	sheet = append(sheet, Pair{"Signals", pendingSignals(run)}, Pair{"Steps", steps(run)}, Pair{"Counts", Counts(run.GetCounters())}, Pair{"Events", fmt.Sprint(run.GetSequence())})
 	return slices.DeleteFunc(sheet, func(p Pair) bool { return p.Value == "" })
 }
 
@@ -89,23 +92,6 @@ func undoing(undo *workflowv1.CompensationProgress) string {
 	}
 	if undo.GetStopped() {
 		what += ", waits for a person"
-	}
-	return what
-}
-
-func openStep(step *workflowv1.ActiveStep, now time.Time) string {
-	what := step.GetPath() + " waits for " + Activity(step.GetStatus())
-	if op := step.GetOperation(); op != nil {
-		what += fmt.Sprintf(" %s/%s", op.GetServer(), op.GetTool())
-		if op.GetAttempt() > 1 {
-			what += fmt.Sprintf(", attempt %d", op.GetAttempt())
-		}
-	}
-	if step.GetSince() != nil {
-		what += ", since " + Moment(step.GetSince(), now)
-	}
-	if step.GetProblem() != nil {
-		what += "; last error " + Problem(step.GetProblem())
 	}
 	return what
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/workflow/wording"
 )
 
 func runStarted(e *workflowv1.RunStarted) string {
@@ -46,6 +47,9 @@ func signalReceived(e *workflowv1.SignalReceived) string {
 	if value := Payload(e.GetValue()); value != "" {
 		what += ": " + value
 	}
+	if e.GetKept() {
+		what += ", kept until a step takes it"
+	}
 	return what
 }
 
@@ -62,6 +66,9 @@ func cancelRequested(e *workflowv1.CancelRequested) string {
 
 func runEnded(e *workflowv1.RunEnded) string {
 	what := "run ended: " + Name(e.GetOutcome())
+	if intended := Name(e.GetIntended()); intended != "" {
+		what += " instead of " + intended
+	}
 	if e.GetProblem() != nil {
 		what += ", " + Problem(e.GetProblem())
 	}
@@ -82,8 +89,12 @@ func stepCompleted(e *workflowv1.StepCompleted) string {
 		}
 	case e.GetReusedSequence() > 0:
 		what = fmt.Sprintf("done on an earlier visit (event %d), not repeated", e.GetReusedSequence())
+	case e.GetStatus() == workflowv1.StepStatus_STEP_STATUS_FAILED:
+		what = "failed, and its effect stands or may stand: " + Problem(e.GetProblem())
 	case e.GetProblem() != nil:
 		what = "done by its fallback after " + Problem(e.GetProblem())
+	case e.GetCachedTime() != nil:
+		what = "taken from the cache, where it is since " + e.GetCachedTime().AsTime().Format(time.RFC3339)
 	default:
 		what = "done"
 	}
@@ -94,15 +105,21 @@ func stepCompleted(e *workflowv1.StepCompleted) string {
 		what += ", published event " + Clean(e.GetEvent().GetType())
 	}
 	if c := e.GetCompensation(); c != nil {
-		what += fmt.Sprintf(", can be undone by %s/%s", c.GetServer(), c.GetTool())
+		what += ", can be undone by " + undoBy(c)
 	}
 	return what
 }
 
 func stepWaiting(e *workflowv1.StepWaiting, event *workflowv1.HistoryEvent) string {
 	what := "waits for " + Activity(e.GetStatus())
+	if e.GetEventWait() != nil {
+		what = "waits for " + eventWait(e.GetEventWait())
+	}
 	if e.GetUndoSequence() > 0 {
 		what = "undo " + what
+	}
+	if e.GetUndoOwner() != "" {
+		what += ", of the cancelled " + e.GetUndoOwner()
 	}
 	if e.GetWakeTime() != nil {
 		what += ", at most " + between(event.GetTime(), e.GetWakeTime())
@@ -114,30 +131,7 @@ func stepWaiting(e *workflowv1.StepWaiting, event *workflowv1.HistoryEvent) stri
 }
 
 // Activity says what an open step waits for.
-func Activity(status workflowv1.ActivityStatus) string {
-	switch status {
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT:
-		return "a free slot of its tool server"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CALLING:
-		return "the answer of its tool"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
-		return "its next attempt"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
-		return "the time to ask whether it happened"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PROBING:
-		return "the probe that tells whether it happened"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED, workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
-		return "a person's decision"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED:
-		return "an agent to claim its task"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
-		return "the agent that works on its task"
-	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
-		return "a moment"
-	default:
-		return "something that this binary has no word for"
-	}
-}
+func Activity(status workflowv1.ActivityStatus) string { return wording.Activity(status) }
 
 func errorHandled(e *workflowv1.ErrorHandled) string {
 	if e.GetHandler() == "" {
