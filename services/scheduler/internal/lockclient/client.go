@@ -110,11 +110,27 @@ func (c *Client) persist(what string, call func(context.Context) error) {
 		_ = clock.ReconnectPauses.Retry(c.ctx, c.clock, func(func()) error {
 			ctx, cancel := context.WithTimeout(c.ctx, callTimeout)
 			defer cancel()
-			return call(ctx)
+			err := call(ctx)
+			if hopeless(err) {
+				c.logger.Error("the lock service refuses a request for good; its run waits until the time for the lock is over", "request", what, "error", err)
+				return nil
+			}
+			return err
 		}, func(err error) {
 			c.logger.Warn("the lock service did not take a request; it is made again", "request", what, "error", err)
 		})
 	})
+}
+
+// hopeless reports whether the same request is refused however often it is made.
+func hopeless(err error) bool {
+	switch errs.ReasonOf(err) {
+	case errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED,
+		errorsv1.ErrorReason_ERROR_REASON_LOCK_MODE_CONFLICT:
+		return true
+	default:
+		return false
+	}
 }
 
 // Serve watches grants until ctx ends.

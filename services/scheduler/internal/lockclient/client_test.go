@@ -3,6 +3,7 @@ package lockclient_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	lockv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/lock/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
 	"github.com/signalbox-dev/signalbox/pkg/testkit/fakeclock"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/lockclient"
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // knows no other calls, and its watches tell nothing.
 type granting struct {
 	away     int
+	refused  chan struct{} // told of each refusal of a key that is too long
 	acquired chan *lockv1.AcquireRequest
 }
 
@@ -32,6 +35,10 @@ func (g *granting) Invoke(_ context.Context, _ string, args, reply any, _ ...grp
 	in, ok := args.(*lockv1.AcquireRequest)
 	if !ok {
 		return status.Error(codes.Unimplemented, "no such call")
+	}
+	if len(in.GetLocks()[0].GetKey()) > 512 {
+		g.refused <- struct{}{}
+		return errs.Invalid("locks[0].key", "is too long")
 	}
 	if g.away > 0 {
 		g.away--
@@ -97,4 +104,21 @@ func TestAHoldIsAskedForAsItIs(t *testing.T) {
 	}
 	cancel()
 	<-served
+}
+
+// A request that can never be granted is not made over and over.
+func TestARefusalForGoodIsTaken(t *testing.T) {
+	clock := fakeclock.New(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+	conn := &granting{refused: make(chan struct{}, 10)}
+	var logged strings.Builder
+	c := lockclient.New(conn, clock, slog.New(slog.NewTextHandler(&logged, nil)))
+	c.Bind(make(granted, 1))
+	c.Acquire(core.RunKey{Namespace: "n", ID: "r"}, &workflowv1.LockHold{AcquisitionId: "long", Key: strings.Repeat("k", 513)})
+	<-conn.refused
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.Serve(ctx) // waits for what is under way
+	if text := logged.String(); !strings.Contains(text, "refuses a request for good") || strings.Contains(text, "is made again") {
+		t.Errorf("logged %s", text)
+	}
 }
