@@ -42,7 +42,7 @@ endif
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Work the support desk, with crashes in the middle, and show the ledger
@@ -78,7 +78,7 @@ simulate: ## Play the deterministic simulation (SEEDS=10000 SEED=1)
 ##@ Check
 
 .PHONY: check
-check: check-protos breaking fresh vet walls lint-go ## Everything a change must pass besides its tests
+check: check-protos breaking fresh vet walls lint-go lint-examples ## Everything a change must pass besides its tests
 	@echo "check: all good"
 
 .PHONY: lint
@@ -95,6 +95,10 @@ endif
 .PHONY: lint-protos
 lint-protos: proto-deps $(BIN)/buf
 	buf lint
+
+.PHONY: lint-examples
+lint-examples: ## Lint every workflow of examples/, warnings included
+	tools/lint-examples.sh
 
 .PHONY: check-protos
 check-protos: lint-protos

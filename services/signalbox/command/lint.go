@@ -11,10 +11,10 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
-	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/nearest"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
@@ -22,55 +22,109 @@ import (
 // lintPatience is how long the linter waits for a suite that it can do without.
 const lintPatience = 5 * time.Second
 
+// lintFlags say how findings are made and told.
+type lintFlags struct {
+	offline, strict bool
+	tools           []string
+	format          string
+}
+
+// The formats of findings beside those that all commands have.
+const (
+	formatText  = "text"
+	formatSARIF = "sarif"
+)
+
 func (a *App) workflowLint(s *suite) *cobra.Command {
-	offline := false
+	var flags lintFlags
 	cmd := &cobra.Command{
 		Use:   "lint FILE…",
 		Short: "Check definitions without handing them over",
-		Long: `Checks definitions here and prints every finding with file, line and column and how to mend it. When a suite can be reached, the
-tools that a definition names are checked against its tool servers, and its sub-workflows against those that are registered; without one,
-both are unknown, which is a warning.
+		Long: `Checks definitions here and prints every finding with file, line and column and how to mend it. Files given together find each other: as
+sub-workflows, and as who emits an event that another waits for. When a suite can be reached, the tools that a definition names are checked
+against its tool servers, and sub-workflows and events against what is registered there too; without one, what is not among the files is
+unknown, which is a warning. --tools takes the tools from a file instead, as "signalbox tool list -o json" prints them, and asks no suite.
 
-Errors end the command with exit code 4; warnings do not.`,
+docs/lint.md explains each rule. With -o sarif findings are printed as SARIF 2.1.0, as code scanning takes them.
+
+Errors end the command with exit code 4; warnings do so with --strict.`,
 		Example: `  signalbox workflow lint hello.yaml
-  signalbox workflow lint --offline workflows/*.yaml
-  signalbox workflow lint -o json hello.yaml | jq '.[].rule'`,
+  signalbox workflow lint --strict --tools tools.json workflows/*.yaml
+  signalbox workflow lint -o json hello.yaml | jq '.[].rule'
+  signalbox workflow lint --offline -o sarif workflows/*.yaml > lint.sarif`,
 		Args: some("FILE"),
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask a suite for its tools")
-	cmd.RunE = s.runE(func(ctx context.Context, files []string) error {
-		var catalog workflow.Catalog
-		if !offline {
-			var err error
-			if catalog, err = a.catalog(ctx, s); err != nil {
-				return err
-			}
+	cmd.Flags().BoolVar(&flags.offline, "offline", false, "do not ask a suite for its tools and workflows")
+	cmd.Flags().BoolVar(&flags.strict, "strict", false, "let warnings fail too")
+	cmd.Flags().StringArrayVar(&flags.tools, "tools", nil, "`file` with the tools to check against, JSON or YAML; may be repeated")
+	cmd.Flags().StringVarP(&flags.format, "output", "o", formatText, "how to print: text for people, json or sarif for programs")
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		switch flags.format {
+		case formatText:
+			a.format = ""
+		case formatSARIF:
+			a.format = "json" // so that an error of the command itself is one that programs read
+		case "table", "json":
+			a.format = flags.format
+		default:
+			return errs.Invalid("output", "%q is none of text, json, sarif%s", flags.format, nearest.Hint(flags.format, []string{formatText, "json", formatSARIF}))
 		}
-		if catalog == nil {
-			return a.lint(files, nil, nil)
-		}
-		return a.lint(files, catalog, a.registered(ctx, s))
-	})
+		a.output, err = cli.NewOutput(a.Out, a.Err, a.format)
+		return err
+	}
+	cmd.RunE = s.runE(func(ctx context.Context, files []string) error { return a.lint(ctx, s, files, flags) })
 	return cmd
 }
 
-func (a *App) lint(files []string, catalog workflow.Catalog, workflows workflow.Workflows) error {
-	found := workflow.Findings{}
+func (a *App) lint(ctx context.Context, s *suite, files []string, flags lintFlags) error {
+	var sources []workflow.Source
 	for _, file := range files {
-		source, err := readFile(file, a.In)
+		text, err := readFile(file, a.In)
 		if err != nil {
 			return errs.Invalid("FILE", "%v", err)
 		}
-		_, findings := workflow.Check(file, source, catalog, workflows)
-		found = append(found, findings...)
+		sources = append(sources, workflow.Source{File: file, Text: text})
 	}
-	if err := a.printFindings(found, len(files)); err != nil {
+	catalog, known, err := a.lintAgainst(ctx, s, flags)
+	if err != nil {
 		return err
 	}
-	if found.HasErrors() {
+	found := workflow.CheckAll(sources, catalog, known)
+	if err := a.tellFindings(found, files, flags); err != nil {
+		return err
+	}
+	if found.HasErrors() || flags.strict && len(found) > 0 {
 		return cli.WithExit(cli.ExitRefused, nil)
 	}
 	return nil
+}
+
+// lintAgainst is what is known of tools and of other workflows; nil: nothing.
+func (a *App) lintAgainst(ctx context.Context, s *suite, flags lintFlags) (workflow.Catalog, workflow.Workflows, error) {
+	if len(flags.tools) > 0 {
+		catalog, err := a.toolFiles(flags.tools)
+		return catalog, nil, err
+	}
+	if flags.offline {
+		return nil, nil, nil
+	}
+	catalog, err := a.catalog(ctx, s)
+	if err != nil || catalog == nil {
+		return nil, nil, err
+	}
+	return catalog, a.registered(ctx, s), nil
+}
+
+func (a *App) tellFindings(found workflow.Findings, files []string, flags lintFlags) error {
+	if flags.format != formatSARIF {
+		return a.printFindings(found, len(files))
+	}
+	log, err := found.SARIF(a.Version, files)
+	if err != nil {
+		return err
+	}
+	_, err = a.Out.Write(append(log, '\n'))
+	return err
 }
 
 func (a *App) printFindings(found workflow.Findings, files int) error {
@@ -108,24 +162,6 @@ func (a *App) catalog(ctx context.Context, s *suite) (workflow.Catalog, error) {
 		a.output.Note("tool server %s is away, so its tools are not checked: %s", server, unavailable[server])
 	}
 	return workflow.NewCatalog(tools), nil
-}
-
-// registered are the suite's definitions, as which a sub-workflow is looked up.
-func (a *App) registered(ctx context.Context, s *suite) workflow.Workflows {
-	client := statev1.NewDefinitionServiceClient(s.conn("state"))
-	return workflow.WorkflowsFunc(func(namespace, name, version string) (*workflow.Definition, bool) {
-		ctx, cancel := context.WithTimeout(ctx, min(s.flags.timeout, lintPatience))
-		defer cancel()
-		response, err := client.GetDefinition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Name: name, Version: version})
-		var child *workflow.Definition
-		if err == nil {
-			child, err = workflow.Rebuild(response.GetDefinition().GetDefinition(), response.GetDefinition().GetTools())
-		}
-		if err != nil {
-			a.output.Note("workflow %s: %v", name, err)
-		}
-		return child, err == nil
-	})
 }
 
 // listTools reads the whole catalogue, or one server's part.
