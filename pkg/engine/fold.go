@@ -120,6 +120,8 @@ func (f *Fold) applyRunFact(ev *workflowv1.HistoryEvent) bool {
 		f.compensationFinished(fact.CompensationFinished)
 	case *workflowv1.HistoryEvent_RunEnded:
 		f.runEnded(fact.RunEnded, seq, now)
+	case *workflowv1.HistoryEvent_DispositionRecorded:
+		f.dispositionRecorded(fact.DispositionRecorded, seq)
 	case *workflowv1.HistoryEvent_ErrorHandled:
 		if e := fact.ErrorHandled.GetEvidence(); e != nil {
 			f.Run.Evidence = e
@@ -176,6 +178,9 @@ func (f *Fold) escalationOpened(e *workflowv1.EscalationOpened, seq uint64, now 
 		EscalationId: e.GetEscalationId(), Kind: e.GetKind(), Sequence: seq, StepPath: e.GetStepPath(),
 		OperationId: e.GetOperationId(), DueTime: e.GetDueTime(), Since: now,
 	})
+	if e.GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED {
+		r.PendingDecisions[len(r.PendingDecisions)-1].RecordSequence = e.GetEvidence().GetArgumentsSequence()
+	}
 	r.Counters.Escalations++
 	if e.GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_GATE {
 		r.Evidence = nil
@@ -218,6 +223,7 @@ func (f *Fold) runEnded(e *workflowv1.RunEnded, seq uint64, now *timestamppb.Tim
 	r := f.Run
 	r.Status, r.Outcome, r.EndTime, r.EndSequence = workflowv1.RunStatus_RUN_STATUS_ENDED, e.GetOutcome(), now, seq
 	r.Active, r.Frames, r.StateDeadline, r.Compensation, r.Evidence, r.Leaving = nil, nil, nil, nil, nil, nil
+	r.IntendedOutcome = e.GetIntended()
 	r.PendingSignals, r.ConsumedEvents, r.EventFloor, r.Pause = nil, nil, 0, nil
 	if e.GetProblem() != nil {
 		r.Problem = e.GetProblem()

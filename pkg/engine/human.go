@@ -157,6 +157,9 @@ func (m *machine) decide(d Decide) error {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_EscalationClosed{EscalationClosed: &workflowv1.EscalationClosed{
 		EscalationId: d.EscalationID, Decision: d.Decision, DecidedBy: d.By, Comment: d.Comment, Value: inline(d.Value),
 	}}})
+	if m.err == nil && a == nil && kind == workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED {
+		m.disposition(pending, d)
+	}
 	if m.err != nil || a == nil {
 		return m.err
 	}

@@ -55,6 +55,9 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	}
 	for _, p := range run.GetPendingDecisions() {
 		seqs = append(seqs, p.GetSequence())
+		if s := p.GetRecordSequence(); s != 0 {
+			seqs = append(seqs, s)
+		}
 	}
 	seqs = childNeeds(signalNeeds(undoNeeds(seqs, run.GetUndo()), run), run)
 	slices.Sort(seqs)

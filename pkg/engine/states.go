@@ -171,8 +171,9 @@ func (m *machine) runResult() (json.RawMessage, error) {
 
 // end closes what is open and ends the run. An effect that could not be undone outweighs every other outcome.
 func (m *machine) end(outcome workflowv1.Outcome, result json.RawMessage, p *workflowv1.Problem) {
+	intended := workflowv1.Outcome_OUTCOME_UNSPECIFIED
 	if m.run.GetCounters().GetCompensationFailed() > 0 {
-		outcome = workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
+		intended, outcome = outcome, workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED
 	}
 	m.closeDecisions("cancelled", func(d *workflowv1.PendingDecision) bool {
 		return d.GetKind() != workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED
@@ -180,6 +181,6 @@ func (m *machine) end(outcome workflowv1.Outcome, result json.RawMessage, p *wor
 	m.withdrawTasks()
 	m.releaseLocks("")
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_RunEnded{RunEnded: &workflowv1.RunEnded{
-		Outcome: outcome, Result: inline(result), Problem: p,
+		Outcome: outcome, Result: inline(result), Problem: p, Intended: intended,
 	}}})
 }

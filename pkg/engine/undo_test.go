@@ -137,6 +137,10 @@ func TestUndoThatFails(t *testing.T) {
 		if len(w.run().GetPendingDecisions()) != 0 {
 			t.Error("the question is still open")
 		}
+		w.ends(compensated) // as it would have ended
+		if row := w.row("two/d/1"); row.GetStatus() != workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATED {
+			t.Errorf("entry %v", row)
+		}
 		w.refused(engine.Decide{EscalationID: q.GetEscalationId(), Decision: "give_up"}, errorsv1.ErrorReason_ERROR_REASON_DECISION_STALE)
 	})
 	for decision, tc := range map[string]struct {

@@ -5356,7 +5356,9 @@ type DispositionRecorded struct {
 	// Ledger entry that could not be undone, as it is from now on. Unset: none.
 	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Outcome of the run from now on. OUTCOME_UNSPECIFIED: the same.
-	Outcome       Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
+	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=signalbox.workflow.v1.Outcome" json:"outcome,omitempty"`
+	// Whether the effect counts as undone from now on; else it stays as it is, and somebody knows.
+	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5410,6 +5412,13 @@ func (x *DispositionRecorded) GetOutcome() Outcome {
 		return x.Outcome
 	}
 	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *DispositionRecorded) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
 }
 
 var File_signalbox_workflow_v1_history_proto protoreflect.FileDescriptor
@@ -5859,11 +5868,12 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x14\n" +
 	"\x05turns\x18\x02 \x01(\rR\x05turns\x12\x16\n" +
 	"\x06tokens\x18\x03 \x01(\x04R\x06tokens\x12\x19\n" +
-	"\bcost_usd\x18\x04 \x01(\x01R\acostUsd\"\xb4\x01\n" +
+	"\bcost_usd\x18\x04 \x01(\x01R\acostUsd\"\xc8\x01\n" +
 	"\x13DispositionRecorded\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12>\n" +
 	"\toperation\x18\x02 \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x128\n" +
-	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome*t\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done*t\n" +
 	"\n" +
 	"Settlement\x12\x1a\n" +
 	"\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x15\n" +

@@ -2118,9 +2118,11 @@ type PendingDecision struct {
 	// When it was asked.
 	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
 	// Answers so far, where several people must agree.
-	Votes         []*Vote `protobuf:"bytes,8,rep,name=votes,proto3" json:"votes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Votes []*Vote `protobuf:"bytes,8,rep,name=votes,proto3" json:"votes,omitempty"`
+	// About an undo that failed: sequence of the event that holds its compensation record. 0: something else is asked.
+	RecordSequence uint64 `protobuf:"varint,9,opt,name=record_sequence,json=recordSequence,proto3" json:"record_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PendingDecision) Reset() {
@@ -2207,6 +2209,13 @@ func (x *PendingDecision) GetVotes() []*Vote {
 		return x.Votes
 	}
 	return nil
+}
+
+func (x *PendingDecision) GetRecordSequence() uint64 {
+	if x != nil {
+		return x.RecordSequence
+	}
+	return 0
 }
 
 // RunCounters counts over the whole life of a run.
@@ -3964,7 +3973,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x04Vote\x12\x1d\n" +
 	"\n" +
 	"decided_by\x18\x01 \x01(\tR\tdecidedBy\x12\x1a\n" +
-	"\bdecision\x18\x02 \x01(\tR\bdecision\"\xe9\x02\n" +
+	"\bdecision\x18\x02 \x01(\tR\bdecision\"\x92\x03\n" +
 	"\x0fPendingDecision\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1a\n" +
@@ -3973,7 +3982,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\foperation_id\x18\x05 \x01(\tR\voperationId\x125\n" +
 	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
-	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\"\xf1\x02\n" +
+	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\x12'\n" +
+	"\x0frecord_sequence\x18\t \x01(\x04R\x0erecordSequence\"\xf1\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
