@@ -37,6 +37,8 @@ type CancelChild struct {
 type UndoChild struct {
 	// RunID of the sub-workflow; Reason in words.
 	RunID, Reason string
+	// Parent is what the UndoRun says of this run, which is told of the end: a fork undoes children that its source has started.
+	Parent *workflowv1.ParentRun
 }
 
 func (StartChild) command()  {}
@@ -65,6 +67,8 @@ type ChildEnded struct {
 type UndoRun struct {
 	// Reason in words; By who asked.
 	Reason, By string
+	// Parent is the run that asks and is told of the end; nil: none.
+	Parent *workflowv1.ParentRun
 }
 
 func (ChildStarted) inputEvent() {}
@@ -143,15 +147,16 @@ func (m *machine) requestChild(e *workflowv1.ChildRequested, input json.RawMessa
 
 // childCommand is what a sub-workflow is asked for, as it stands.
 func childCommand(run *workflowv1.Run, c *workflowv1.ChildRun) Command {
+	parent := &workflowv1.ParentRun{
+		RunId: run.GetId(), StepPath: c.GetStepPath(), Detached: c.GetDetached(), RootRunId: cmp.Or(run.GetParent().GetRootRunId(), run.GetId()),
+	}
 	switch c.GetStatus() {
 	case workflowv1.ChildStatus_CHILD_STATUS_CANCELLING:
 		return CancelChild{RunID: c.GetRunId(), Reason: c.GetCancelReason()}
 	case workflowv1.ChildStatus_CHILD_STATUS_UNDOING:
-		return UndoChild{RunID: c.GetRunId(), Reason: "run " + run.GetId() + " undoes what it did"}
+		return UndoChild{RunID: c.GetRunId(), Reason: "run " + run.GetId() + " undoes what it did", Parent: parent}
 	}
-	return StartChild{Child: c, StepPath: c.GetStepPath(), Parent: &workflowv1.ParentRun{
-		RunId: run.GetId(), StepPath: c.GetStepPath(), Detached: c.GetDetached(), RootRunId: cmp.Or(run.GetParent().GetRootRunId(), run.GetId()),
-	}}
+	return StartChild{Child: c, StepPath: c.GetStepPath(), Parent: parent}
 }
 
 // childCommands are those of all sub-workflows that the run still waits for.
@@ -338,8 +343,11 @@ func (m *machine) undoRun(ev UndoRun) error {
 	case m.run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED || !runSucceeded(m.run.GetOutcome()):
 		return nil
 	}
-	p := problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run is undone: "+ev.Reason, nil)
-	m.startCompensation("", "", workflowv1.Outcome_OUTCOME_COMPENSATED, p)
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationStarted{CompensationStarted: &workflowv1.CompensationStarted{
+		Outcome: workflowv1.Outcome_OUTCOME_COMPENSATED, Parent: ev.Parent,
+		Problem: problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run is undone: "+ev.Reason, nil),
+	}}})
+	m.nextUndo("")
 	return nil
 }
 

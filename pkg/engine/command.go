@@ -108,6 +108,9 @@ func Resume(run *workflowv1.Run) []Command {
 		}
 	}
 	cs = childCommands(cs, run)
+	if run.GetToCede() != nil {
+		cs = append(cs, cedeUndo(run))
+	}
 	for _, sub := range subscribed(run) {
 		cs = append(cs, sub)
 	}

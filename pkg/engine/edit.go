@@ -78,13 +78,7 @@ func editedName(step string) string {
 
 // busy refuses what needs a run with no operation open.
 func (m *machine) busy() error {
-	n := 0
-	for _, a := range m.run.GetActive() {
-		if unsettledStep(a) {
-			n++
-		}
-	}
-	switch {
+	switch n := unsettledCount(m.run); {
 	case m.run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_RUNNING, undoing(m.run):
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_BUSY, "run %s undoes what it did; wait until that is over", m.run.GetId())
 	case m.run.GetLeaving() != nil || m.ending():

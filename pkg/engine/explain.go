@@ -46,7 +46,7 @@ func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
 			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: "people", Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
 		}
 	}
-	waits = explainChildren(waits, run)
+	waits = explainFork(explainChildren(waits, run), run)
 	if len(waits) == 0 && run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
 		waits = append(waits, Wait{What: "its scheduler", Owner: "scheduler", Since: stamp(run.GetUpdateTime())})
 	}

@@ -171,9 +171,10 @@ func (f *Fold) takeUndo(frame, scope string, seq uint64, instead ...uint64) {
 		}
 	}
 	s.Top, s.MoreTops = 0, nil
+	ceded := f.Run.GetCeded().GetSequence()
 	for _, t := range left {
 		switch {
-		case t == 0:
+		case t <= ceded:
 		case t > s.GetTop():
 			if s.Top != 0 {
 				s.MoreTops = append(s.MoreTops, s.Top)

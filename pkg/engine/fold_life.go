@@ -11,6 +11,13 @@ func (f *Fold) applyLifeFact(ev *workflowv1.HistoryEvent) bool {
 		f.Run.Pause = &workflowv1.Pause{Reason: fact.RunPaused.GetReason(), PausedBy: fact.RunPaused.GetPausedBy(), Time: ev.GetTime()}
 	case *workflowv1.HistoryEvent_RunResumed:
 		f.Run.Pause = nil
+	case *workflowv1.HistoryEvent_RunForked:
+		f.runForked(fact.RunForked)
+	case *workflowv1.HistoryEvent_UndoCeded:
+		f.Run.Ceded = clone(fact.UndoCeded.GetCeded())
+		f.dropCeded()
+	case *workflowv1.HistoryEvent_UndoTakenOver:
+		f.Run.ToCede = nil
 	case *workflowv1.HistoryEvent_RunEdited:
 		f.runEdited(fact.RunEdited, ev.GetSequence())
 	default:
@@ -34,4 +41,20 @@ func (f *Fold) runEdited(e *workflowv1.RunEdited, seq uint64) {
 		rec.EffectSequence = seq
 	}
 	rec.OutputSequence = seq
+}
+
+// runForked makes a run of its own of the history of another.
+func (f *Fold) runForked(e *workflowv1.RunForked) {
+	r := f.Run
+	r.Deadline, r.StateDeadline = e.GetDeadline(), e.GetStateDeadline()
+	r.Locks, r.Pause, r.Ceded = nil, nil, nil
+	r.ForkedFrom = &workflowv1.ForkOrigin{RunId: e.GetSourceRunId(), Sequence: e.GetSourceSequence()}
+	r.ToCede = &workflowv1.CededUndo{RunId: e.GetSourceRunId(), Sequence: e.GetSourceSequence(), UndoLater: e.GetUndoLater()}
+}
+
+// dropCeded takes the records off the undo stacks that are another run's to undo.
+func (f *Fold) dropCeded() {
+	for _, scope := range sortedKeys(f.Run.GetUndo()) {
+		f.takeUndo("", scope, 0)
+	}
 }

@@ -158,6 +158,9 @@ func (f *Fold) compensationStarted(e *workflowv1.CompensationStarted, now *times
 	f.Run.Status, f.Run.Leaving = workflowv1.RunStatus_RUN_STATUS_COMPENSATING, nil
 	f.Run.Outcome, f.Run.EndTime, f.Run.EndSequence = workflowv1.Outcome_OUTCOME_UNSPECIFIED, nil, 0
 	f.Run.Compensation = progress
+	if e.GetParent() != nil {
+		f.Run.Parent = clone(e.GetParent())
+	}
 	if e.GetProblem() != nil {
 		f.Run.Problem = e.GetProblem()
 	}

@@ -80,7 +80,8 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 // afterEnd tells which inputs an ended run still takes.
 func afterEnd(ev InputEvent) bool {
 	switch ev.(type) {
-	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived, ChildStarted, ChildEnded, UndoRun:
+	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived, ChildStarted, ChildEnded, UndoRun,
+		Cede, UndoTakenOver:
 		return true
 	}
 	return false
@@ -147,6 +148,12 @@ func (m *machine) take(ev InputEvent) error {
 		m.unpause(ev)
 	case Edit:
 		err = m.edit(ev)
+	case Forked:
+		err = m.forked(ev)
+	case Cede:
+		err = m.cede(ev)
+	case UndoTakenOver:
+		m.undoTakenOver()
 	case Cancel:
 		m.cancel(ev)
 	case Decide:

@@ -83,11 +83,15 @@ func (m *machine) awaitLocks(s *instance) bool {
 		return false
 	}
 	if m.err == nil && activeByPath(m.run, s.Path) != nil {
-		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
-			StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK,
-		}}})
+		m.waitForLocks(s)
 	}
 	return true
+}
+
+func (m *machine) waitForLocks(s *instance) {
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK,
+	}}})
 }
 
 // begin begins the steps of a state whose locks are held, or goes on with the one that waited for them.

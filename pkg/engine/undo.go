@@ -150,7 +150,7 @@ func (m *machine) nextUndo(owner string) {
 	case top == 0 && owner == "" && len(openUndos(m.run, owner)) == 0:
 		m.finishCompensation()
 		return
-	case top == 0:
+	case top == 0 || mustTakeOver(m.run, top):
 		return
 	case !m.atHand(top):
 		m.command(Proceed{})
@@ -204,6 +204,7 @@ func (m *machine) newestUndo(owner string) (scope string, top uint64) {
 	if owner != "" {
 		want, after = "", 0
 	}
+	after = max(after, m.run.GetCeded().GetSequence())
 	stacks := undoAt(m.run, owner)
 	for _, name := range sortedKeys(stacks) {
 		if s := stacks[name]; (want == "" || want == name) && s.GetTop() > max(top, after) {

@@ -3409,7 +3409,9 @@ type CompensationStarted struct {
 	// Only what was completed after this sequence is undone. 0: all.
 	AfterSequence uint64 `protobuf:"varint,5,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	// Cancelled branch that is undone while the run goes on, by its path. Empty: the run itself undoes.
-	Owner         string `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner string `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Run that asked an ended one to undo what it did, and is told of its end. Unset: none, or the parent that it has.
+	Parent        *ParentRun `protobuf:"bytes,7,opt,name=parent,proto3" json:"parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3484,6 +3486,13 @@ func (x *CompensationStarted) GetOwner() string {
 		return x.Owner
 	}
 	return ""
+}
+
+func (x *CompensationStarted) GetParent() *ParentRun {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
 }
 
 // UndoSettled ends the undo of one step.
@@ -5708,14 +5717,15 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x04kept\x18\x05 \x01(\bR\x04kept\"L\n" +
 	"\x0fCancelRequested\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12!\n" +
-	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\"\xf0\x01\n" +
+	"\frequested_by\x18\x02 \x01(\tR\vrequestedBy\"\xaa\x02\n" +
 	"\x13CompensationStarted\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04then\x18\x02 \x01(\tR\x04then\x128\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x128\n" +
 	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12%\n" +
 	"\x0eafter_sequence\x18\x05 \x01(\x04R\rafterSequence\x12\x14\n" +
-	"\x05owner\x18\x06 \x01(\tR\x05owner\"\xd3\x02\n" +
+	"\x05owner\x18\x06 \x01(\tR\x05owner\x128\n" +
+	"\x06parent\x18\a \x01(\v2 .signalbox.workflow.v1.ParentRunR\x06parent\"\xd3\x02\n" +
 	"\vUndoSettled\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12!\n" +
@@ -6085,42 +6095,43 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	57,  // 104: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
 	74,  // 105: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
 	62,  // 106: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	65,  // 107: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	57,  // 108: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	62,  // 109: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 110: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	57,  // 111: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	62,  // 112: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 113: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
-	56,  // 114: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
-	57,  // 115: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
-	75,  // 116: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
-	62,  // 117: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	54,  // 118: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
-	62,  // 119: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
-	76,  // 120: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
-	9,   // 121: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	56,  // 122: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
-	66,  // 123: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
-	57,  // 124: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
-	56,  // 125: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
-	74,  // 126: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 127: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	57,  // 128: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
-	56,  // 129: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
-	56,  // 130: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
-	55,  // 131: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
-	77,  // 132: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
-	78,  // 133: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
-	57,  // 134: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
-	65,  // 135: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
-	74,  // 136: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	35,  // 137: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
-	138, // [138:138] is the sub-list for method output_type
-	138, // [138:138] is the sub-list for method input_type
-	138, // [138:138] is the sub-list for extension type_name
-	138, // [138:138] is the sub-list for extension extendee
-	0,   // [0:138] is the sub-list for field type_name
+	58,  // 107: signalbox.workflow.v1.CompensationStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
+	65,  // 108: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	57,  // 109: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	62,  // 110: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 111: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	57,  // 112: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	62,  // 113: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 114: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
+	56,  // 115: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 116: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
+	75,  // 117: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
+	62,  // 118: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	54,  // 119: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
+	62,  // 120: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
+	76,  // 121: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
+	9,   // 122: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	56,  // 123: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
+	66,  // 124: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
+	57,  // 125: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
+	56,  // 126: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
+	74,  // 127: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 128: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 129: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
+	56,  // 130: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
+	56,  // 131: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
+	55,  // 132: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
+	77,  // 133: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	78,  // 134: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
+	57,  // 135: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
+	65,  // 136: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	74,  // 137: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	35,  // 138: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
+	139, // [139:139] is the sub-list for method output_type
+	139, // [139:139] is the sub-list for method input_type
+	139, // [139:139] is the sub-list for extension type_name
+	139, // [139:139] is the sub-list for extension extendee
+	0,   // [0:139] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }
