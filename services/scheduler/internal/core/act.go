@@ -107,6 +107,7 @@ func (a *actor) ended(d *decided) {
 		if m := a.s.opts.Metrics; m != nil {
 			m.Ended(a.run.GetOutcome())
 		}
+		a.s.children.answer(a.run, ev.GetRunEnded().GetResult())
 		if a.s.waits.waited(a.key) {
 			a.s.waits.ended(a.key, ending{run: proto.CloneOf(a.run), result: ev.GetRunEnded().GetResult()})
 		}

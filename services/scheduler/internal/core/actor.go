@@ -211,7 +211,8 @@ func (a *actor) decideAll(batch []message) (d *decided, taken, bad int) {
 			a.forget()
 			return nil, 0, i
 		}
-		if d.full() {
+		if d.full() || d.start != nil {
+			// A start is a commit of its own: when it is refused because the run is there, what came with it was for that run.
 			return d, i + 1, -1
 		}
 	}

@@ -184,20 +184,6 @@ func (s *Scheduler) withResult(ctx context.Context, key RunKey, run *workflowv1.
 	return run, events[0].GetRunEnded().GetResult(), nil
 }
 
-// ExplainRun tells what a run waits for.
-func (s *Scheduler) ExplainRun(ctx context.Context, key RunKey) (*workflowv1.Run, []engine.Wait, string, error) {
-	run, _, err := s.opts.Store.Run(ctx, key)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	def, err := s.defs.byDigest(ctx, key.Namespace, run.GetDefinitionDigest())
-	if err != nil {
-		return nil, nil, "", err
-	}
-	waits := engine.Explain(def, run)
-	return run, waits, engine.Summary(run, waits), nil
-}
-
 // Replay is the outcome of folding a history again.
 type Replay struct {
 	Events     uint64

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ type flights struct {
 	mu        sync.Mutex
 	byAttempt map[Attempt]*flight
 	byRun     map[RunKey]int
+	// gateway is the incarnation that attempts of a former life can be asked for at; empty: none is connected.
+	gateway string
 	// failedReads holds the number of the last attempt of READs that were given up. Nothing of them is on record, and the gateway
 	// answers an attempt that it knows from its memory: when the agent repeats the call, its attempts have to be new ones.
 	failedReads map[callKey]uint32
@@ -67,6 +70,26 @@ func (f *flights) readNumber(key RunKey, op *workflowv1.OpenOperation) uint32 {
 func (f *flights) add(at Attempt, fl *flight) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.addLocked(at, fl)
+}
+
+// join begins to wait for an attempt of a former life, and tells at which gateway it can be asked for now. A gateway that connects later asks
+// for all that are waited for then: between the two, none is left out.
+func (f *flights) join(at Attempt, fl *flight) (gateway string, fresh bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gateway, f.addLocked(at, fl)
+}
+
+// meet notes which gateway is connected, and lists what is waited for.
+func (f *flights) meet(gateway string) map[Attempt]*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gateway = gateway
+	return maps.Clone(f.byAttempt)
+}
+
+func (f *flights) addLocked(at Attempt, fl *flight) bool {
 	if f.byRun == nil {
 		f.byRun = map[RunKey]int{}
 	}
@@ -104,16 +127,6 @@ func (f *flights) count() int {
 	return len(f.byAttempt)
 }
 
-func (f *flights) all() map[Attempt]*flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := make(map[Attempt]*flight, len(f.byAttempt))
-	for at, fl := range f.byAttempt {
-		out[at] = fl
-	}
-	return out
-}
-
 // carryOut gives one command.
 func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, events map[uint64]*workflowv1.HistoryEvent) {
 	switch c := c.(type) {
@@ -135,10 +148,16 @@ func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, 
 		s.router.subscribe(key, c.StepPath, c.Wait)
 	case engine.Unsubscribe:
 		s.router.unsubscribe(key, c.StepPath)
+	case engine.StartChild:
+		s.startChild(key, c)
+	case engine.CancelChild:
+		s.cancelChild(key, c)
+	case engine.UndoChild:
+		s.undoChild(key, c)
 	case engine.Proceed:
 		s.post(key, engine.Continue{}, nil)
 	case engine.Gather:
-		s.begin(func() { s.gather(key, c) })
+		s.gather(key, c)
 	}
 }
 
@@ -213,12 +232,13 @@ func (s *Scheduler) attach(key RunKey, c engine.Attach) {
 		breaker: Breaker{BreakerKey: BreakerKey{Server: op.GetServer()}}, tool: op.GetTool(), incarnation: op.GetIncarnation(),
 		intended: op.GetIntentTime().AsTime(),
 	}
-	if !s.flights.add(at, fl) {
+	gateway, fresh := s.flights.join(at, fl)
+	if !fresh {
 		return
 	}
 	s.slots.count(op.GetServer())
-	if now := s.slots.connected(); now != "" {
-		s.askAfter(at, fl, now)
+	if gateway != "" {
+		s.askAfter(at, fl, gateway)
 	}
 }
 
@@ -237,7 +257,7 @@ func (s *Scheduler) askAfter(at Attempt, fl *flight, connected string) {
 // Connected implements DispatchSink.
 func (s *Scheduler) Connected(incarnation string) {
 	s.tasks.doubt() // agents may have come through a gateway that died before it passed their answers on
-	for at, fl := range s.flights.all() {
+	for at, fl := range s.flights.meet(incarnation) {
 		s.askAfter(at, fl, incarnation)
 	}
 	s.slots.connect(incarnation)
@@ -245,6 +265,7 @@ func (s *Scheduler) Connected(incarnation string) {
 
 // Disconnected implements DispatchSink.
 func (s *Scheduler) Disconnected() {
+	s.flights.meet("")
 	s.slots.connect("")
 	s.tasks.doubt()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
 
@@ -24,26 +23,19 @@ var errTooMuch = errors.New("too much")
 
 // gather puts the outputs of a map's items together and hands them to the run. It tries until it can, because the run waits for nothing else.
 func (s *Scheduler) gather(key RunKey, g engine.Gather) {
-	select {
-	case s.gathers <- struct{}{}:
-		defer func() { <-s.gathers }()
-	case <-s.ctx.Done():
-		return
-	}
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		answer, err := s.gatherOnce(s.ctx, key, g)
+	s.patiently(key, "gathering the outputs of a map", func(ctx context.Context) error {
+		select {
+		case s.gathers <- struct{}{}:
+			defer func() { <-s.gathers }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		answer, err := s.gatherOnce(ctx, key, g)
 		if err == nil {
 			s.post(key, answer, nil)
-			return
 		}
-		if !errors.Is(err, ErrAway) {
-			s.opts.Logger.Error("the outputs of a map were not gathered; it is tried again", "run", key.ID, "step", g.StepPath, "error", err)
-			wait = longestWait
-		}
-		if clock.Sleep(s.ctx, s.opts.Clock, wait) != nil {
-			return
-		}
-	}
+		return err
+	})
 }
 
 func (s *Scheduler) gatherOnce(ctx context.Context, key RunKey, g engine.Gather) (engine.Gathered, error) {

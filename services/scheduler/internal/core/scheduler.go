@@ -76,7 +76,10 @@ type Scheduler struct {
 	chance  chance
 	pool    pool
 	gathers chan struct{}
+	errands chan struct{}
 	router  *router
+
+	children children
 }
 
 // chance is a random source for many goroutines.
@@ -97,6 +100,7 @@ func New(opts Options) *Scheduler {
 	s := &Scheduler{opts: opts, ctx: ctx, stop: stop, actors: map[RunKey]*actor{}, fenced: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
 	s.gathers = make(chan struct{}, gathersAtOnce)
+	s.errands = make(chan struct{}, errandsAtOnce)
 	s.chance.src = opts.Random
 	s.defs.store = opts.Store
 	s.slots = newSlots(s)
@@ -104,6 +108,7 @@ func New(opts Options) *Scheduler {
 	s.timers = newTimers(opts.Clock, s.wake)
 	s.tasks = newTasks(s)
 	s.router = newRouter(s, opts.Events)
+	s.children = children{s: s, askers: map[RunKey]map[RunKey]struct{}{}}
 	s.waits.byRun = map[RunKey][]chan ending{}
 	return s
 }

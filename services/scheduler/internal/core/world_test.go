@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds the waits of a test; nothing depends on how long things take.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 // world is a store and a gateway that live on while schedulers come and go.
 type world struct {
@@ -120,9 +120,20 @@ func (w *world) await(id, what string, so func(*workflowv1.Run) bool) *workflowv
 	})
 	run := w.store.head(id)
 	if !ok {
+		w.dump()
 		w.t.Fatalf("run %s: not in time: %s; it is in %s at %d: %s", id, what, run.GetStatus(), run.GetSequence(), engine.Summary(run, engine.Explain(w.definitionOf(run), run)))
 	}
 	return run
+}
+
+// dump shows what the store has.
+func (w *world) dump() {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for key, r := range w.store.runs {
+		def := w.store.defs[r.head.GetDefinitionDigest()]
+		w.t.Logf("run %s is %s at %d: %s", key.ID, r.head.GetStatus(), r.head.GetSequence(), engine.Summary(r.head, engine.Explain(def, r.head)))
+	}
 }
 
 func (w *world) definitionOf(run *workflowv1.Run) *workflow.Definition {
