@@ -16,7 +16,7 @@ func (m *machine) requestLocks(st *workflow.State) bool {
 		return false // its first step is parked, and asks for them then
 	}
 	for _, l := range st.Locks {
-		if m.holds(st.Name, l.Name) {
+		if m.holds(st.Name, "", l.Name) {
 			continue
 		}
 		key, err := l.Key.EvalString(m.scopeAt(nil))
@@ -27,6 +27,7 @@ func (m *machine) requestLocks(st *workflow.State) bool {
 		hold := &workflowv1.LockHold{
 			AcquisitionId: fmt.Sprintf("%s/%s/%s/%d", m.run.GetId(), st.Name, l.Name, m.run.GetVisits()[st.Name]), Name: l.Name, Key: key,
 			Status: workflowv1.LockStatus_LOCK_STATUS_WAITING, Deadline: m.after(l.Wait), State: st.Name, Since: m.at(m.now),
+			Shared: l.Shared, Permits: l.Permits,
 		}
 		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_LockRequested{LockRequested: &workflowv1.LockRequested{Hold: hold}}})
 		m.command(AcquireLock{Hold: hold})
@@ -35,9 +36,10 @@ func (m *machine) requestLocks(st *workflow.State) bool {
 	return false
 }
 
-func (m *machine) holds(state, lock string) bool {
+// holds reports whether a state, or a step in it, holds a lock.
+func (m *machine) holds(state, step, lock string) bool {
 	return slices.ContainsFunc(m.run.GetLocks(), func(h *workflowv1.LockHold) bool {
-		return h.GetState() == state && h.GetName() == lock && h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD
+		return h.GetState() == state && h.GetStepPath() == step && h.GetName() == lock && h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD
 	})
 }
 
@@ -50,6 +52,10 @@ func (m *machine) lockAcquired(ev LockAcquired) {
 		return
 	}
 	hold := m.run.GetLocks()[i]
+	if hold.GetStepPath() != "" {
+		m.stepLockAcquired(hold, ev)
+		return
+	}
 	st := m.def.States[hold.GetState()]
 	grant := &workflowv1.LockGranted{AcquisitionId: ev.AcquisitionID, Token: ev.Token}
 	for _, l := range st.Locks {

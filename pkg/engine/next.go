@@ -181,6 +181,7 @@ func (m *machine) take(ev InputEvent) error {
 	}
 	m.bringOn()
 	m.continueUndo()
+	m.releaseStepLocks()
 	m.offerHeld(held)
 	m.subscribe(subscriptions)
 	return nil

@@ -135,6 +135,9 @@ func (d *drawing) step(depth int) string {
 	if d.chance(4) {
 		out += "\t\t\t\ttimeout: 10m\n"
 	}
+	if d.chance(6) {
+		out += "\t\t\t\tlocks: [{lock: low}]\n"
+	}
 	if unsafeTool(kind) || !d.chance(3) {
 		out += "\t\t\t\t" + d.handlers(!unsafeTool(kind), true) + "\n"
 	}

@@ -26,7 +26,7 @@ func (m *machine) beginStep(s *instance) bool {
 			return m.err == nil
 		}
 	}
-	return m.beginWork(s, s.Step)
+	return m.beginLocked(s)
 }
 
 // beginWork does what a step is: the step's own work, or that of the handler's fallback step that runs in its place. It reports whether

@@ -171,6 +171,10 @@ func (m *machine) overdue() {
 			if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
 				what = "not granted in time"
 			}
+			if h.GetStepPath() != "" {
+				m.stepLockOverdue(h, what)
+				return
+			}
 			m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, "", fmt.Sprintf("lock %s (%s) was %s", h.GetName(), h.GetKey(), what), nil))
 			return
 		}

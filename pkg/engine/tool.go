@@ -133,7 +133,7 @@ func (m *machine) intend(e *workflowv1.OperationIntended) {
 	}
 	a := activeByPath(m.run, e.GetStepPath())
 	m.command(Invoke{
-		Operation: openByID(a, e.GetOperation().GetId()), StepPath: e.GetStepPath(), FencingTokens: m.fencingTokens(), Breaker: m.breakerOf(a, e.GetOperation()),
+		Operation: openByID(a, e.GetOperation().GetId()), StepPath: e.GetStepPath(), FencingTokens: heldLocks(m.run, e.GetStepPath()), Breaker: m.breakerOf(a, e.GetOperation()),
 	})
 }
 
@@ -147,19 +147,6 @@ func (m *machine) breakerOf(a *workflowv1.ActiveStep, op *workflowv1.OpenOperati
 		return call.Breaker
 	}
 	return ""
-}
-
-func (m *machine) fencingTokens() map[string]string {
-	var tokens map[string]string
-	for _, h := range m.run.GetLocks() {
-		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD {
-			if tokens == nil {
-				tokens = map[string]string{}
-			}
-			tokens[h.GetName()] = h.GetToken()
-		}
-	}
-	return tokens
 }
 
 // slotFree lets a step that waits ask again, or its operations that do.

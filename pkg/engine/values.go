@@ -84,14 +84,7 @@ func (m *machine) scopeAt(at *instance) *workflow.Scope {
 		s.Item, s.Index = m.item(f), int(f.GetIndex())
 	}
 	s.Input = m.input()
-	for _, h := range m.run.GetLocks() {
-		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD {
-			if s.Locks == nil {
-				s.Locks = map[string]string{}
-			}
-			s.Locks[h.GetName()] = h.GetToken()
-		}
-	}
+	s.Locks = heldLocks(m.run, path)
 	return s
 }
 
