@@ -5,3 +5,5 @@
 // The package is pure: it reads nothing but its arguments, no clock and no files. What Compile returns is immutable and may be used by many
 // goroutines at once, each with its own Scope.
 package workflow
+
+//go:generate go run ./internal/gendocs
