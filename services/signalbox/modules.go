@@ -75,7 +75,10 @@ func (m *modules) etcd(ctx context.Context, app *boot.App) (boot.Running, error)
 }
 
 func (m *modules) state(_ context.Context, app *boot.App) (boot.Running, error) {
-	service, err := state.New(state.Config{DataDir: app.Config.DataDir},
+	keep := app.Config.State
+	service, err := state.New(state.Config{
+		DataDir: app.Config.DataDir, Retention: keep.Retention, RetentionByNamespace: keep.RetentionByNamespace, EventRetention: keep.EventRetention,
+	},
 		state.Deps{Clock: app.Clock, Logger: app.Logger.With("module", "state"), Metrics: app.Metrics})
 	if err != nil {
 		return boot.Running{}, err

@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/services/state/internal/archivefile"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 	"github.com/signalbox-dev/signalbox/services/state/internal/rpc"
 	"github.com/signalbox-dev/signalbox/services/state/internal/sqlitestore"
@@ -29,6 +31,12 @@ type Config struct {
 	Readers int
 	// MaxArtifactBytes is the greatest size of an uploaded artifact, which is held in memory while it arrives. 0: 16 MiB.
 	MaxArtifactBytes int
+	// Retention is how long after their end runs stay in the store before they are moved to the folder "archive" of the data folder. 0: for ever.
+	Retention time.Duration
+	// RetentionByNamespace gives namespaces a time of their own.
+	RetentionByNamespace map[string]time.Duration
+	// EventRetention is how long events stay in the log. 0: for ever.
+	EventRetention time.Duration
 }
 
 const defaultMaxArtifactBytes = 16 << 20
@@ -44,6 +52,16 @@ func (c Config) Validate() error {
 	}
 	if c.MaxArtifactBytes < 0 {
 		all = append(all, fmt.Errorf("state.max_artifact_bytes is %d; give 1 or more, or 0 for the default", c.MaxArtifactBytes))
+	}
+	for name, d := range map[string]time.Duration{"state.retention": c.Retention, "state.event_retention": c.EventRetention} {
+		if d < 0 {
+			all = append(all, fmt.Errorf("%s is %v; give a time, or 0 to keep for ever", name, d))
+		}
+	}
+	for namespace, d := range c.RetentionByNamespace {
+		if d < 0 {
+			all = append(all, fmt.Errorf("state.retention_by_namespace.%s is %v; give a time, or 0 to keep for ever", namespace, d))
+		}
 	}
 	return errors.Join(all...)
 }
@@ -61,6 +79,7 @@ type Deps struct {
 // Service is the state service.
 type Service struct {
 	store   *sqlitestore.Store
+	janitor *core.Janitor
 	servers *rpc.Servers
 	close   func() error
 
@@ -85,7 +104,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	store, err := sqlitestore.Open(sqlitestore.Options{
-		Dir: dir, Clock: deps.Clock, Logger: deps.Logger, Metrics: deps.Metrics, Readers: cfg.Readers, NoSync: cfg.InMemory,
+		Dir: filepath.Join(dir, "state"), Clock: deps.Clock, Logger: deps.Logger, Metrics: deps.Metrics, Readers: cfg.Readers, NoSync: cfg.InMemory,
 	})
 	if err != nil {
 		if core.RefusalOf(err) != nil {
@@ -96,11 +115,18 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if cfg.MaxArtifactBytes == 0 {
 		cfg.MaxArtifactBytes = defaultMaxArtifactBytes
 	}
+	archive, err := newArchive(filepath.Join(dir, "archive"), store, deps)
+	if err != nil {
+		return nil, errors.Join(err, store.Close(), remove())
+	}
 	s := &Service{store: store}
+	s.janitor = core.NewJanitor(archive, core.Retention{
+		Runs: cfg.Retention, RunsByNamespace: cfg.RetentionByNamespace, Events: cfg.EventRetention,
+	}, deps.Clock, deps.Logger)
 	s.servers = rpc.New(rpc.Deps{
 		Definitions: core.NewDefinitions(store, deps.Clock), DefinitionStore: store, Runs: store, Operations: store, Shards: store,
 		Artifacts: store, Escalations: store, EventRules: core.NewEvents(store, store, store), Events: store, Records: store,
-		MaxArtifactBytes: cfg.MaxArtifactBytes,
+		Archive: archive, MaxArtifactBytes: cfg.MaxArtifactBytes,
 	})
 	s.close = sync.OnceValue(func() error {
 		s.fail(errors.New("the state service is closed"))
@@ -110,10 +136,22 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
-// folder returns the folder of the store, and what removes it when it is a temporary one.
+func newArchive(dir string, store *sqlitestore.Store, deps Deps) (*core.Archive, error) {
+	files, err := archivefile.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := newArchiveMetrics(deps.Metrics, deps.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return core.NewArchive(store, store, files, deps.Clock, metrics), nil
+}
+
+// folder returns the data folder, and what removes it when it is a temporary one.
 func folder(cfg Config) (dir string, remove func() error, err error) {
 	if !cfg.InMemory {
-		return filepath.Join(cfg.DataDir, "state"), func() error { return nil }, nil
+		return cfg.DataDir, func() error { return nil }, nil
 	}
 	parent := "/dev/shm"
 	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
@@ -132,6 +170,11 @@ func (s *Service) Register(r grpc.ServiceRegistrar) { s.servers.Register(r) }
 // can write no more; then the process should be started anew.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.servers.Drain()
+	working, stop := context.WithCancel(ctx)
+	var janitor sync.WaitGroup
+	janitor.Go(func() { s.janitor.Run(working) })
+	defer janitor.Wait()
+	defer stop()
 	select {
 	case err := <-s.store.Failed():
 		s.fail(err)

@@ -42,6 +42,7 @@ type suite struct {
 	escalations statev1.EscalationRecordServiceClient
 	events      statev1.EventServiceClient
 	records     statev1.RecordServiceClient
+	archive     statev1.ArchiveServiceClient
 }
 
 // bothWays runs a test over a socket, and within the process.
@@ -52,7 +53,12 @@ func bothWays(t *testing.T, test func(t *testing.T, s *suite)) {
 
 func start(t *testing.T, local bool) *suite {
 	t.Helper()
-	service, err := state.New(state.Config{InMemory: true, MaxArtifactBytes: 1 << 20}, state.Deps{Logger: quiet})
+	return startWith(t, local, state.Config{InMemory: true, MaxArtifactBytes: 1 << 20}, state.Deps{Logger: quiet})
+}
+
+func startWith(t *testing.T, local bool, cfg state.Config, deps state.Deps) *suite {
+	t.Helper()
+	service, err := state.New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +121,7 @@ func newSuite(t *testing.T, service *state.Service, server *rpcserver.Server, st
 		runs: statev1.NewRunServiceClient(conn), shards: statev1.NewShardServiceClient(conn),
 		artifacts: statev1.NewArtifactServiceClient(conn), escalations: statev1.NewEscalationRecordServiceClient(conn),
 		events: statev1.NewEventServiceClient(conn), records: statev1.NewRecordServiceClient(conn),
+		archive: statev1.NewArchiveServiceClient(conn),
 	}
 }
 

@@ -19,6 +19,8 @@ type Config struct {
 	Auth Auth `yaml:"auth"`
 	// Where the services are that do not run in this process.
 	Services Services `yaml:"services"`
+	// How long the state service keeps what has ended.
+	State State `yaml:"state"`
 	// The etcd cluster of the lock service and the scheduler.
 	Etcd Etcd `yaml:"etcd"`
 	// What is logged, to standard error.
@@ -75,6 +77,17 @@ type Services struct {
 type Service struct {
 	// Its gRPC address: HOST:PORT, unix:PATH or dns:///NAME:PORT.
 	Address string `yaml:"address"`
+}
+
+// State says how long the state service keeps what has ended.
+type State struct {
+	// How long after its end a run stays in the database. Then it moves to a file in the folder archive of data_dir, once every run of its
+	// tree has ended. 0: for ever.
+	Retention time.Duration `yaml:"retention"`
+	// Namespaces with a retention of their own.
+	RetentionByNamespace map[string]time.Duration `yaml:"retention_by_namespace"`
+	// How long events stay in the log. Those that a run which goes on may still wait for stay in any case. 0: for ever.
+	EventRetention time.Duration `yaml:"event_retention"`
 }
 
 // Etcd says which etcd cluster to use.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-dev/signalbox/pkg/authn"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
@@ -56,6 +57,7 @@ func (c *Config) check(problems *report, origin func(string) string, lookup func
 	if c.Shutdown.Timeout <= 0 {
 		k.add("shutdown.timeout", "%v leaves no time to end; give more than 0s", c.Shutdown.Timeout)
 	}
+	c.State.check(k)
 	c.Secrets.check(k)
 	c.checkServers(k)
 }
@@ -68,6 +70,18 @@ func (s Secrets) check(k checker) {
 		k.add("secrets.env_prefix", `%q is not a prefix of variables; give capital letters, digits and "_", with "_" at the end, for example SIGNALBOX_SECRET_`, s.EnvPrefix)
 	case strings.HasPrefix(setting{path: "auth.api_key"}.variable(), s.EnvPrefix):
 		k.add("secrets.env_prefix", "%q begins the names of settings too, the API key among them, and would give them to definitions; give a longer one", s.EnvPrefix)
+	}
+}
+
+func (s State) check(k checker) {
+	times := map[string]time.Duration{"state.retention": s.Retention, "state.event_retention": s.EventRetention}
+	for namespace, keep := range s.RetentionByNamespace {
+		times["state.retention_by_namespace."+namespace] = keep
+	}
+	for path, keep := range times {
+		if keep < 0 {
+			k.add(path, "%v is negative; give a time such as 720h, or 0s to keep for ever", keep)
+		}
 	}
 }
 

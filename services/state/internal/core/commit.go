@@ -119,6 +119,8 @@ type Stored struct {
 	Shard    uint32
 	Sequence uint64
 	CommitID string
+	// Archived is whether it existed once, with CommitID as its last commit, and is in the archive now.
+	Archived bool
 	// RequestRunID is the run that the commit's request id started before, in the same namespace, and RequestDigest what it asked for.
 	// Empty: none. Only needed for a commit that creates a run.
 	RequestRunID  string
@@ -138,7 +140,7 @@ type Verdict struct {
 // Judge decides on a valid commit. A commit that is stored already is acknowledged whatever else has changed, because it is durable;
 // otherwise the epoch is asked first, since a former owner must learn that before anything else.
 func Judge(c *Commit, s Stored) Verdict {
-	if s.Exists && s.CommitID == c.ID {
+	if (s.Exists || s.Archived) && s.CommitID == c.ID {
 		return Verdict{}
 	}
 	if c.Epoch != s.Epoch {
@@ -147,6 +149,10 @@ func Judge(c *Commit, s Stored) Verdict {
 	}
 	if c.Creates() {
 		return judgeCreation(c, s)
+	}
+	if s.Archived {
+		return Verdict{Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_VERSION_CONFLICT,
+			"run %q has been archived and changes no more", c.RunID)}
 	}
 	if !s.Exists || s.Sequence != c.ExpectedSequence {
 		return Verdict{Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_VERSION_CONFLICT,
@@ -167,9 +173,13 @@ func judgeCreation(c *Commit, s Stored) Verdict {
 		return Verdict{Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED,
 			"request_id %q has started run %q with other content; give a new start a new request_id", c.RequestID, s.RequestRunID)}
 	}
-	if s.Exists {
+	if s.Exists || s.Archived {
+		where := "in"
+		if s.Archived {
+			where = "in the archive of"
+		}
 		return Verdict{Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_ID_CONFLICT,
-			"run %q exists already in namespace %q; choose another run_id", c.RunID, c.Namespace)}
+			"run %q exists already %s namespace %q; choose another run_id", c.RunID, where, c.Namespace)}
 	}
 	return Verdict{Apply: true}
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
@@ -154,5 +155,49 @@ func TooLarge(field string, bytes, limit int, mend string) *Refusal {
 func EventInvalid(field, format string, args ...any) *Refusal {
 	r := Invalid(field, format, args...)
 	r.Reason = errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID
+	return r
+}
+
+// RunArchived says that a run is no longer in the store but in the archive.
+func RunArchived(key RunKey, at time.Time) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
+		"run %q of namespace %q was archived at %s; `signalbox run archive show %s` shows it", key.RunID, key.Namespace,
+		at.UTC().Format(time.RFC3339), key.RunID)
+	r.Metadata = map[string]string{metaArchived: at.UTC().Format(time.RFC3339)}
+	return r
+}
+
+const metaArchived = "archive_time"
+
+// IsArchived reports whether err is the refusal of RunArchived.
+func IsArchived(err error) bool {
+	r := RefusalOf(err)
+	return r != nil && r.Reason == errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND && r.Metadata[metaArchived] != ""
+}
+
+// RunNotEnded says that a run cannot be archived because another of its tree, or it itself, goes on; doing says how.
+func RunNotEnded(key RunKey, other, doing string) *Refusal {
+	who := "it"
+	if other != key.RunID {
+		who = fmt.Sprintf("run %q of its tree", other)
+	}
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_ENDED,
+		"run %q cannot be archived: %s %s; wait until it is done, or cancel it", key.RunID, who, doing)
+}
+
+func runChanged(key RunKey) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_ENDED, "run %q changed while it was being archived; try again", key.RunID)
+}
+
+// ArchiveFileMissing says that a file of the archive is not where it was.
+func ArchiveFileMissing(name string) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_NOT_FOUND,
+		"the archive has lost %s, which held the run; put it back from a backup of the folder archive", name)
+}
+
+// NotInArchive says that the archive does not have a run; have are ids that it has, to suggest from.
+func NotInArchive(key RunKey, have []string) *Refusal {
+	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "no run %q in the archive of namespace %q", key.RunID, key.Namespace)
+	r.Want, r.Have = key.RunID, have
 	return r
 }

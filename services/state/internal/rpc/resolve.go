@@ -20,31 +20,8 @@ type resolver struct {
 }
 
 // resolve goes through a message and all messages in it.
-func (r *resolver) resolve(ctx context.Context, m protoreflect.Message) (err error) {
-	if payload, ok := m.Interface().(*workflowv1.Payload); ok {
-		return r.payload(ctx, payload)
-	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.IsMap():
-			if fd.MapValue().Message() == nil {
-				return true
-			}
-			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-				err = r.resolve(ctx, v.Message())
-				return err == nil
-			})
-		case fd.Message() == nil:
-		case fd.IsList():
-			for i := 0; i < v.List().Len() && err == nil; i++ {
-				err = r.resolve(ctx, v.List().Get(i).Message())
-			}
-		default:
-			err = r.resolve(ctx, v.Message())
-		}
-		return err == nil
-	})
-	return err
+func (r *resolver) resolve(ctx context.Context, m protoreflect.Message) error {
+	return core.VisitPayloads(m, func(p *workflowv1.Payload) error { return r.payload(ctx, p) })
 }
 
 func (r *resolver) payload(ctx context.Context, p *workflowv1.Payload) error {

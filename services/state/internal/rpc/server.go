@@ -22,6 +22,7 @@ type Deps struct {
 	EventRules      *core.Events
 	Events          core.EventStore
 	Records         core.RecordStore
+	Archive         *core.Archive
 	// MaxArtifactBytes is the greatest size of an artifact.
 	MaxArtifactBytes int
 }
@@ -52,6 +53,7 @@ func (s *Servers) Register(r grpc.ServiceRegistrar) {
 	statev1.RegisterEventServiceServer(r, &eventServer{
 		rules: s.deps.EventRules, store: s.deps.Events, draining: s.draining,
 	})
+	statev1.RegisterArchiveServiceServer(r, &archiveServer{archive: s.deps.Archive})
 	statev1.RegisterRecordServiceServer(r, &recordServer{store: s.deps.Records})
 }
 

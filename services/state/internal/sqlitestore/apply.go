@@ -16,6 +16,7 @@ func historyRow(runNo int64, sequence uint64) int64 { return runNo<<sequenceBits
 type statements struct {
 	begin, commit, rollback           *sqlite.Stmt
 	findRun, findRequest, findRoot    *sqlite.Stmt
+	findArchived                      *sqlite.Stmt
 	insertRun, moveRun, changeRun     *sqlite.Stmt
 	insertRequest, insertHistory      *sqlite.Stmt
 	upsertOperation                   *sqlite.Stmt
@@ -32,12 +33,13 @@ func prepareStatements(conn *sqlite.Conn) (*statements, error) {
 		&st.rollback: "ROLLBACK",
 		&st.findRun: `SELECT run_no, shard, sequence, commit_id, status, attention, workflow, end_time
 			FROM runs WHERE namespace = ? AND run_id = ?`,
-		&st.findRequest: `SELECT r.run_id, q.digest FROM requests q JOIN runs r ON r.run_no = q.run_no
-			WHERE q.namespace = ? AND q.request_id = ?`,
+		&st.findArchived: "SELECT commit_id FROM archived_runs WHERE namespace = ? AND run_id = ?",
+		&st.findRequest: `SELECT coalesce(r.run_id, a.run_id), q.digest FROM requests q LEFT JOIN runs r ON r.run_no = q.run_no
+			LEFT JOIN archived_runs a ON a.run_no = q.run_no WHERE q.namespace = ? AND q.request_id = ?`,
 		&st.findRoot: "SELECT iif(root_run_id = '', run_id, root_run_id) FROM runs WHERE namespace = ? AND run_id = ?",
 		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head, paused,
-			status, attention, workflow, end_time, namespace, run_id, shard, start_time, parent_run_id, root_run_id)
-			VALUES (?,?,?,?,?,?,?,?,?,?, ?,?,?,?, ?,?,?,?,?,?)`,
+			status, attention, workflow, end_time, run_no, namespace, run_id, shard, start_time, parent_run_id, root_run_id)
+			VALUES (?,?,?,?,?,?,?,?,?,?, ?,?,?,?, ?,?,?,?,?,?,?)`,
 		// Most commits change no column that an index holds. Naming only the others spares the indexes.
 		&st.moveRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
 			wake_time = ?, head = ?, paused = ? WHERE run_no = ?`,
@@ -118,6 +120,11 @@ func (w *writer) find(key core.RunKey) (*runState, error) {
 // stored gathers what the judge needs.
 func (w *writer) stored(c *core.Commit, run *runState) (core.Stored, error) {
 	stored := core.Stored{Epoch: w.epochs[c.Shard]}
+	if run == nil && w.archive {
+		if err := w.storedArchived(c, &stored); err != nil {
+			return stored, err
+		}
+	}
 	if run != nil {
 		stored.Exists, stored.Shard, stored.Sequence, stored.CommitID = true, run.shard, run.sequence, run.commitID
 	}
@@ -132,6 +139,18 @@ func (w *writer) stored(c *core.Commit, run *runState) (core.Stored, error) {
 		stored.RequestRunID, stored.RequestDigest = s.ColumnText(0), bytesAt(s, 1)
 	}
 	return stored, resetAfter(s, err)
+}
+
+// storedArchived looks for the run in the archive.
+func (w *writer) storedArchived(c *core.Commit, stored *core.Stored) error {
+	s := w.stmts.findArchived
+	s.BindText(1, c.Namespace)
+	s.BindText(2, c.RunID)
+	found, err := s.Step()
+	if err == nil && found {
+		stored.Archived, stored.CommitID = true, s.ColumnText(0)
+	}
+	return resetAfter(s, err)
 }
 
 // write puts a delta into the tables.
@@ -173,8 +192,13 @@ func (w *writer) write(c *core.Commit, key core.RunKey, run *runState) error {
 	return nil
 }
 
-// writeRest writes what few commits have.
+// writeRest writes what few commits have; artifacts first, so that what names them can hold them.
 func (w *writer) writeRest(c *core.Commit, runNo int64) error {
+	for i := range c.Artifacts {
+		if err := putArtifact(w.conn, c.Namespace, runNo, c.Artifacts[i]); err != nil {
+			return err
+		}
+	}
 	for i := range c.Escalations {
 		if err := w.upsertEscalation(&c.Escalations[i], runNo); err != nil {
 			return err
@@ -182,11 +206,6 @@ func (w *writer) writeRest(c *core.Commit, runNo int64) error {
 	}
 	for i := range c.Outbox {
 		if _, err := w.appendEvent(c.Namespace, c.RunID, nanos(c.Index.UpdateTime), &c.Outbox[i]); err != nil {
-			return err
-		}
-	}
-	for i := range c.Artifacts {
-		if err := putArtifact(w.conn, c.Namespace, runNo, c.Artifacts[i]); err != nil {
 			return err
 		}
 	}
@@ -222,16 +241,18 @@ func (w *writer) insertRun(c *core.Commit, next *runState) (runNo int64, err err
 	s := w.stmts.insertRun
 	bindRun(s, c)
 	bindIndexed(s, next)
-	s.BindText(15, c.Namespace)
-	s.BindText(16, c.RunID)
-	s.BindInt64(17, int64(c.Shard))
-	s.BindInt64(18, nanos(c.Index.StartTime))
-	s.BindText(19, c.Index.ParentRunID)
-	s.BindText(20, root)
+	runNo = w.lastRun + 1
+	s.BindInt64(15, runNo)
+	s.BindText(16, c.Namespace)
+	s.BindText(17, c.RunID)
+	s.BindInt64(18, int64(c.Shard))
+	s.BindInt64(19, nanos(c.Index.StartTime))
+	s.BindText(20, c.Index.ParentRunID)
+	s.BindText(21, root)
 	if err := step(s); err != nil {
 		return 0, err
 	}
-	runNo = w.conn.LastInsertRowID()
+	w.lastRun = runNo
 	if c.RequestID == "" {
 		return runNo, nil
 	}

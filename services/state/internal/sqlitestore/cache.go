@@ -52,3 +52,9 @@ func (c *runCache) put(key core.RunKey, state *runState) {
 	}
 	c.young[key] = state
 }
+
+// drop forgets a run.
+func (c *runCache) drop(key core.RunKey) {
+	delete(c.young, key)
+	delete(c.old, key)
+}

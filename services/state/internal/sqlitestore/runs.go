@@ -48,6 +48,13 @@ func readHead(conn *sqlite.Conn, namespace, runID string) (no int64, head core.R
 }
 
 func runNotFound(conn *sqlite.Conn, namespace, runID string) error {
+	archived, found, err := findArchived(conn, core.RunKey{Namespace: namespace, RunID: runID})
+	if err != nil {
+		return err
+	}
+	if found {
+		return core.RunArchived(archived.RunKey, archived.ArchiveTime)
+	}
 	near, err := neighbours(conn, "runs", "run_id", namespace, runID)
 	if err != nil {
 		return err
@@ -87,11 +94,28 @@ func (s *Store) GetRunByRequest(ctx context.Context, namespace, requestID string
 			return nil
 		})
 		if err == nil && !found {
-			err = core.RequestNotFound(namespace, requestID)
+			err = requestNotFound(conn, namespace, requestID)
 		}
 		return err
 	})
 	return head, err
+}
+
+func requestNotFound(conn *sqlite.Conn, namespace, requestID string) error {
+	var refusal error = core.RequestNotFound(namespace, requestID)
+	err := each(conn, "SELECT "+archivedColumns+` FROM archived_runs WHERE run_no =
+		(SELECT run_no FROM requests WHERE namespace = ? AND request_id = ?)`, func(s *sqlite.Stmt) {
+		s.BindText(1, namespace)
+		s.BindText(2, requestID)
+	}, func(s *sqlite.Stmt) error {
+		archived := archivedAt(s)
+		refusal = core.RunArchived(archived.RunKey, archived.ArchiveTime)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 // ListRuns implements core.RunStore.

@@ -37,10 +37,8 @@ func migrate(conn *sqlite.Conn) error {
 	if version > len(scripts) {
 		return core.SchemaTooNew(version, len(scripts))
 	}
-	if version < len(scripts) {
-		if err := addEventFunctions(conn); err != nil {
-			return err
-		}
+	if err := addEventFunctions(conn); err != nil {
+		return err
 	}
 	for ; version < len(scripts); version++ {
 		if err := migrateTo(conn, version+1, scripts[version]); err != nil {
@@ -107,7 +105,7 @@ func migrateTo(conn *sqlite.Conn, version int, script string) (err error) {
 	return nil
 }
 
-// addEventFunctions lets a migration look into the records of events.
+// addEventFunctions lets statements of this connection look into the records of events.
 func addEventFunctions(conn *sqlite.Conn) error {
 	for name, field := range map[string]func(*workflowv1.EmittedEvent) string{
 		"event_id": (*workflowv1.EmittedEvent).GetId, "event_source": (*workflowv1.EmittedEvent).GetSource,

@@ -53,11 +53,14 @@ func (j *job) answer(err error) {
 // writer is the only one who writes. Its goroutine takes what has come in while the disk was busy with the transaction before, and makes
 // all of it durable with one sync.
 type writer struct {
-	conn    *sqlite.Conn
-	stmts   *statements
-	cache   *runCache
-	epochs  [core.Shards]uint64
-	log     eventLog
+	conn   *sqlite.Conn
+	stmts  *statements
+	cache  *runCache
+	epochs [core.Shards]uint64
+	log    eventLog
+	// lastRun is the greatest number of a run, archived ones included, so that none is given again; archive is whether there are any.
+	lastRun int64
+	archive bool
 	hub     *core.Hub
 	tell    *core.Log
 	onBatch func(batchStats)
@@ -109,6 +112,14 @@ func (w *writer) forget() error {
 	w.cache.clear()
 	w.epochs = [core.Shards]uint64{}
 	if err := w.log.load(w.conn); err != nil {
+		return err
+	}
+	err := each(w.conn, `SELECT coalesce(max(run_no), 0), (SELECT coalesce(max(run_no), 0) FROM archived_runs) FROM runs`, nil,
+		func(s *sqlite.Stmt) error {
+			w.lastRun, w.archive = max(s.ColumnInt64(0), s.ColumnInt64(1)), s.ColumnInt64(1) > 0
+			return nil
+		})
+	if err != nil {
 		return err
 	}
 	return each(w.conn, "SELECT shard, epoch FROM shards", nil, func(s *sqlite.Stmt) error {

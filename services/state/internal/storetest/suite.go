@@ -22,6 +22,7 @@ type Store interface {
 	core.EventStore
 	core.RecordStore
 	core.DefinitionStore
+	core.ArchiveStore
 }
 
 // Test runs the suite. open makes an empty store and closes it when its test ends; reopen closes that store and opens its data again.
@@ -35,6 +36,8 @@ func Test(t *testing.T, open func(t *testing.T) (store Store, reopen func() Stor
 		{"Attention", testAttention}, {"Ledger", testLedger}, {"Escalations", testEscalations}, {"Events", testEvents},
 		{"DuplicateEvents", testDuplicateEvents}, {"LogPositions", testLogPositions}, {"ReadLog", testReadLog}, {"WatchLog", testWatchLog},
 		{"Records", testRecords}, {"RecordRaces", testRecordRaces}, {"Trees", testTrees},
+		{"Archivable", testArchivable}, {"Retire", testRetire}, {"Numbers", testNumbers}, {"ArchiveLists", testArchiveLists},
+		{"HeldArtifacts", testHeldArtifacts}, {"RemoveEvents", testRemoveEvents},
 		{"Artifacts", testArtifacts}, {"Definitions", testDefinitions}, {"Reopen", testReopen},
 	}
 	for _, suite := range suites {

@@ -158,7 +158,7 @@ type ArchiveRecord_Run struct {
 }
 
 type ArchiveRecord_History struct {
-	// Events of one commit. Payloads that were artifacts of up to 1 MiB hold their bytes.
+	// Events of one commit. Payloads that were artifacts hold their bytes, up to 1 MiB each and 4 MiB in one commit.
 	History *v1.HistoryBatch `protobuf:"bytes,3,opt,name=history,proto3,oneof"`
 }
 
@@ -173,7 +173,7 @@ type ArchiveRecord_Escalation struct {
 }
 
 type ArchiveRecord_ArtifactPiece struct {
-	// Some of the bytes of a larger artifact; they come before the first events that name it, in order.
+	// Some of the bytes of another artifact; they come before the first events that name it, in order.
 	ArtifactPiece *ArtifactPiece `protobuf:"bytes,6,opt,name=artifact_piece,json=artifactPiece,proto3,oneof"`
 }
 

@@ -2142,13 +2142,13 @@ type GetArchivedRunResponse struct {
 	Archived *ArchivedRun `protobuf:"bytes,1,opt,name=archived,proto3" json:"archived,omitempty"`
 	// The head. Only in the first part.
 	Run *v1.Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
-	// Events of its history, in order. Payloads that were artifacts of up to 1 MiB hold their bytes.
+	// Events of its history, in order. Payloads that were artifacts hold their bytes, up to 1 MiB each and 4 MiB in one commit.
 	Events []*v1.HistoryEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
 	// Its ledger.
 	Operations []*v1.Operation `protobuf:"bytes,4,rep,name=operations,proto3" json:"operations,omitempty"`
 	// Its escalations.
 	Escalations []*EscalationRecord `protobuf:"bytes,5,rep,name=escalations,proto3" json:"escalations,omitempty"`
-	// Some of the bytes of a larger artifact; they come before the first event that names it, in order.
+	// Some of the bytes of another artifact; they come before the first event that names it, in order.
 	ArtifactPiece *ArtifactPiece `protobuf:"bytes,6,opt,name=artifact_piece,json=artifactPiece,proto3" json:"artifact_piece,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
