@@ -169,15 +169,21 @@ func (s *simulation) inOrder(op *workflowv1.OpenOperation) {
 		s.t.Fatalf("undo %s: %v", op.GetId(), err)
 	}
 	a, _ := s.open(op.GetId())
-	began := s.run().GetCompensation().GetSince()
-	if owner := a.GetUndoOwner(); owner != "" {
-		began = s.run().GetFrames()[owner].GetCompensation().GetSince()
-	}
-	key := a.GetUndoOwner() + " " + began.String()
+	key := fmt.Sprint(a.GetUndoOwner(), s.compensation(a.GetUndoOwner()))
 	if last := s.lastUndo[key]; last != 0 && seq > last {
 		s.t.Fatalf("the undo of event %d comes after that of event %d", seq, last)
 	}
 	s.lastUndo[key] = seq
+}
+
+// compensation is the event that began the newest undo of an owner.
+func (s *simulation) compensation(owner string) int {
+	for i := len(s.events); i > 0; i-- {
+		if c := s.event(uint64(i)).GetCompensationStarted(); c != nil && c.GetOwner() == owner {
+			return i
+		}
+	}
+	return 0
 }
 
 // land gives an attempt its effect.
@@ -402,8 +408,8 @@ func (s *simulation) person(first bool) {
 		}
 		d.Value = json.RawMessage(`{"n":1}`)
 	case onUndo:
-		if d.Decision == "done_by_hand" && q.GetStepPath() != "" {
-			s.standing[q.GetStepPath()] = 0
+		if d.Decision == "done_by_hand" {
+			s.standing[s.event(q.GetEvidence().GetArgumentsSequence()).GetStepCompleted().GetCompensation().GetStepPath()] = 0
 		}
 	}
 	s.submit(d)
