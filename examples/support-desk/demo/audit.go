@@ -138,7 +138,7 @@ const settledEvent = "com.example.support.resolved.v1"
 // compareConfirmations holds that each settled case has one note, one event and one mail, and no other case has any. A case that was
 // settled without its mail says so by its outcome.
 func (d *demo) compareConfirmations(ctx context.Context, a *audit, runs map[string]*workflowv1.Run, books check.Books) error {
-	events, err := d.read.published(ctx, settledEvent)
+	events, err := d.read.Published(ctx, settledEvent)
 	if err != nil {
 		return err
 	}

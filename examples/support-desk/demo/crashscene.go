@@ -7,22 +7,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
 // everythingDies kills the whole suite twice in mid-work: first with an agent, then with the desk.
 func (d *demo) everythingDies(ctx context.Context) error {
-	d.page.section("6 · The whole suite is killed with -9, in mid-work, twice", "No warning, no draining: SIGKILL to every process of Signalbox at once, at a random moment; "+
+	d.page.Section("6 · The whole suite is killed with -9, in mid-work, twice", "No warning, no draining: SIGKILL to every process of Signalbox at once, at a random moment; "+
 		"the first time an agent goes too, the second time the desk.")
 	rest := d.opts.cases - len(d.letters)
 	var all []*letter
-	for i, with := range []*program{d.agents[1], d.desk} {
+	for i, with := range []*stage.Program{d.agents[1], d.desk} {
 		letters, err := d.send(ctx, rest/2+rest%2*i)
 		if err != nil {
 			return err
 		}
 		all = append(all, letters...)
-		d.page.line("%s come in", count(len(letters), "letter", "letters"))
+		d.page.Line("%s come in", stage.Count(len(letters), "letter", "letters"))
 		d.quote(letters, 2)
 		if err := d.crash(ctx, all, with); err != nil {
 			return err
@@ -33,12 +35,12 @@ func (d *demo) everythingDies(ctx context.Context) error {
 }
 
 // crash kills the suite and one process beside it at a random moment, starts both again, and tells what is there afterwards.
-func (d *demo) crash(ctx context.Context, letters []*letter, with *program) error {
+func (d *demo) crash(ctx context.Context, letters []*letter, with *stage.Program) error {
 	after := d.random(200*time.Millisecond, 800*time.Millisecond)
 	if err := pause(ctx, after); err != nil {
 		return err
 	}
-	before, err := d.read.list(ctx)
+	before, err := d.read.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,24 +49,24 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *program) erro
 		pids = append(pids, fmt.Sprint(p.PID()))
 	}
 	d.suite.KillAll()
-	with.kill()
+	with.Kill()
 	by, _ := tally(before, letters)
-	d.page.line("after %s: kill -9 %s (signalbox) and %d (%s)", took(after), strings.Join(pids, " "), with.pid(), with.name)
-	d.page.more("just before: %s", describe(by))
+	d.page.Line("after %s: kill -9 %s (signalbox) and %d (%s)", stage.Took(after), strings.Join(pids, " "), with.PID(), with.Name)
+	d.page.More("just before: %s", describe(by))
 	if err := pause(ctx, d.random(200*time.Millisecond, 600*time.Millisecond)); err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	began := d.page.age()
-	if err := with.spawn(); err != nil {
+	began := d.page.Age()
+	if err := with.Spawn(); err != nil {
 		return err
 	}
 	if err := d.suite.StartAll(within); err != nil {
 		return err
 	}
-	ready := d.page.age() - began
-	if err := with.waitReady(within); err != nil {
+	ready := d.page.Age() - began
+	if err := with.WaitReady(within); err != nil {
 		return err
 	}
 	if with == d.desk {
@@ -72,12 +74,12 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *program) erro
 			return err
 		}
 	}
-	now, err := d.read.list(ctx)
+	now, err := d.read.List(ctx)
 	if err != nil {
 		return err
 	}
 	_, missing := tally(now, d.letters)
-	d.page.line("started again: ready after %s. Of %d acknowledged runs %d are there", took(ready), len(d.letters), len(d.letters)-missing)
+	d.page.Line("started again: ready after %s. Of %d acknowledged runs %d are there", stage.Took(ready), len(d.letters), len(d.letters)-missing)
 	if missing > 0 {
 		return fmt.Errorf("%d acknowledged runs are lost", missing)
 	}
@@ -93,7 +95,7 @@ func (d *demo) showMotion(ctx context.Context, before map[string]*workflowv1.Run
 		}
 	}
 	for open > 0 {
-		now, err := d.read.list(ctx)
+		now, err := d.read.List(ctx)
 		if err != nil {
 			return err
 		}
@@ -101,11 +103,11 @@ func (d *demo) showMotion(ctx context.Context, before map[string]*workflowv1.Run
 			if was := before[id]; was != nil && run.GetSequence() < was.GetSequence() {
 				return fmt.Errorf("run %s has gone back from event %d to %d", id, was.GetSequence(), run.GetSequence())
 			} else if was != nil && run.GetSequence() > was.GetSequence() {
-				d.page.more("the first of %s has moved on %s after the start", count(open, "open run", "open runs"), took(d.page.age()-began))
+				d.page.More("the first of %s has moved on %s after the start", stage.Count(open, "open run", "open runs"), stage.Took(d.page.Age()-began))
 				return nil
 			}
 		}
-		if err := pause(ctx, blink); err != nil {
+		if err := pause(ctx, stage.Blink); err != nil {
 			return fmt.Errorf("no run moves after the restart: %w", err)
 		}
 	}
@@ -115,7 +117,7 @@ func (d *demo) showMotion(ctx context.Context, before map[string]*workflowv1.Run
 // mailsArrived shows what the customers got.
 func (d *demo) mailsArrived(_ context.Context) error {
 	mails := d.sink.Mails()
-	d.page.section("7 · What the customers got", "")
+	d.page.Section("7 · What the customers got", "")
 	if len(mails) == 0 {
 		return errors.New("no mail arrived at the sink")
 	}
@@ -125,11 +127,11 @@ func (d *demo) mailsArrived(_ context.Context) error {
 			twice++
 		}
 	}
-	d.page.line("%s arrived at the sink, each under a Message-ID of its own. The last one:", count(len(mails), "mail", "mails"))
+	d.page.Line("%s arrived at the sink, each under a Message-ID of its own. The last one:", stage.Count(len(mails), "mail", "mails"))
 	last := mails[len(mails)-1]
-	d.page.text(fmt.Sprintf("To: %s\nSubject: %s\nMessage-ID: %s\n\n%s", strings.Join(last.To, ", "), last.Subject, last.MessageID, last.Body))
+	d.page.Text(fmt.Sprintf("To: %s\nSubject: %s\nMessage-ID: %s\n\n%s", strings.Join(last.To, ", "), last.Subject, last.MessageID, last.Body))
 	if twice > 0 {
-		d.page.more("%s handed over twice under one Message-ID: the desk was killed between the mail server's yes and its own record", count(twice, "mail was", "mails were"))
+		d.page.More("%s handed over twice under one Message-ID: the desk was killed between the mail server's yes and its own record", stage.Count(twice, "mail was", "mails were"))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
@@ -21,11 +23,11 @@ const exited = 70
 
 // deskDies works many cases while the tool server dies twice: once by itself, between an effect and its answer, and once by kill -9.
 func (d *demo) deskDies(ctx context.Context) error {
-	d.page.section("2 · Many complaints, and the tool server dies", "The desk will make one refund and die before it answers; later it is killed at a random moment. Nobody can tell "+
+	d.page.Section("2 · Many complaints, and the tool server dies", "The desk will make one refund and die before it answers; later it is killed at a random moment. Nobody can tell "+
 		"from the silence whether a lost call had its effect.")
 	ended := make(chan int, 8)
-	d.desk.whenItEnds(func(status int) { ended <- status })
-	defer d.desk.whenItEnds(nil)
+	d.desk.WhenItEnds(func(status int) { ended <- status })
+	defer d.desk.WhenItEnds(nil)
 	if err := d.arm(ctx, faults.Rule{ID: "die", Kind: faults.ExitAfter, Tool: "create_refund", Count: 1}); err != nil {
 		return err
 	}
@@ -33,7 +35,7 @@ func (d *demo) deskDies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.page.line("%s come in", count(len(letters), "letter", "letters"))
+	d.page.Line("%s come in", stage.Count(len(letters), "letter", "letters"))
 	d.quote(letters, 5)
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -43,7 +45,7 @@ func (d *demo) deskDies(ctx context.Context) error {
 		if status == exited {
 			how += ": the fault switch"
 		}
-		d.page.line("the desk (pid %d) has ended, %s", d.desk.pid(), how)
+		d.page.Line("the desk (pid %d) has ended, %s", d.desk.PID(), how)
 	case <-within.Done():
 		return fmt.Errorf("no refund was made, so the desk did not die: %w", within.Err())
 	}
@@ -54,8 +56,8 @@ func (d *demo) deskDies(ctx context.Context) error {
 	if err := pause(ctx, after); err != nil {
 		return err
 	}
-	d.desk.kill()
-	d.page.line("the desk (pid %d) is killed with -9, %s later", d.desk.pid(), took(after))
+	d.desk.Kill()
+	d.page.Line("the desk (pid %d) is killed with -9, %s later", d.desk.PID(), stage.Took(after))
 	if err := d.deskBack(ctx); err != nil {
 		return err
 	}
@@ -72,18 +74,18 @@ func (d *demo) deskBack(ctx context.Context) error {
 	if err := pause(ctx, d.random(200*time.Millisecond, 500*time.Millisecond)); err != nil {
 		return err
 	}
-	if err := d.desk.start(within); err != nil {
+	if err := d.desk.Start(within); err != nil {
 		return err
 	}
-	d.page.line("the desk is back (pid %d), on the same file", d.desk.pid())
+	d.page.Line("the desk is back (pid %d), on the same file", d.desk.PID())
 	return d.closeOwnBreaker(ctx)
 }
 
 // closeOwnBreaker does what an operator would who has mended a tool server. Agents' calls, probes and undos count for the server's own
 // breaker, which the workflow's declaration does not govern: once open, it would stay so for half a minute.
 func (d *demo) closeOwnBreaker(ctx context.Context) error {
-	resp, err := insist(ctx, func(ctx context.Context) (*recoveryv1.ListBreakersResponse, error) {
-		return d.read.recovery.ListBreakers(ctx, &recoveryv1.ListBreakersRequest{Server: workflow.Server, OnlyTroubled: true})
+	resp, err := stage.Insist(ctx, func(ctx context.Context) (*recoveryv1.ListBreakersResponse, error) {
+		return d.read.Recovery.ListBreakers(ctx, &recoveryv1.ListBreakersRequest{Server: workflow.Server, OnlyTroubled: true})
 	})
 	if err != nil {
 		return err
@@ -92,11 +94,11 @@ func (d *demo) closeOwnBreaker(ctx context.Context) error {
 		if b.GetRef().GetName() != "" || b.GetState() != recoveryv1.BreakerState_BREAKER_STATE_OPEN {
 			continue
 		}
-		d.page.line("breaker %s, which counts the agents' calls, is OPEN%s. Its operator closes it: the desk is back", breakerName(b), cause(b))
-		_, err := insist(ctx, func(ctx context.Context) (*recoveryv1.ForceBreakerResponse, error) {
-			return d.read.recovery.ForceBreaker(ctx, &recoveryv1.ForceBreakerRequest{
+		d.page.Line("breaker %s, which counts the agents' calls, is OPEN%s. Its operator closes it: the desk is back", breakerName(b), cause(b))
+		_, err := stage.Insist(ctx, func(ctx context.Context) (*recoveryv1.ForceBreakerResponse, error) {
+			return d.read.Recovery.ForceBreaker(ctx, &recoveryv1.ForceBreakerRequest{
 				Breaker: b.GetRef(), Force: recoveryv1.BreakerForce_BREAKER_FORCE_CLOSED, Duration: durationpb.New(time.Second),
-				Reason: "the desk is back", RequestId: fmt.Sprintf("desk-%d-%s", d.desk.pid(), d.page.age()),
+				Reason: "the desk is back", RequestId: fmt.Sprintf("desk-%d-%s", d.desk.PID(), d.page.Age()),
 			})
 		})
 		if err != nil {
@@ -108,7 +110,7 @@ func (d *demo) closeOwnBreaker(ctx context.Context) error {
 
 // showUnknown tells of every write whose answer was lost so far, and what the shop's books say of it.
 func (d *demo) showUnknown(ctx context.Context) error {
-	entries, err := d.read.ledger(ctx, "", true)
+	entries, err := d.read.Ledger(ctx, "", true)
 	if err != nil {
 		return err
 	}
@@ -118,14 +120,14 @@ func (d *demo) showUnknown(ctx context.Context) error {
 			writes = append(writes, e)
 		}
 	}
-	d.page.line("%s. What ledger and shop say of them:", count(len(writes), "write lost its answer", "writes lost their answers"))
+	d.page.Line("%s. What ledger and shop say of them:", stage.Count(len(writes), "write lost its answer", "writes lost their answers"))
 	effects, err := d.effects()
 	if err != nil {
 		return err
 	}
 	for _, e := range writes {
 		op := e.GetOperation()
-		d.page.item("%-20s %-17s %s; effects in the shop: %d", e.GetRunId(), op.GetTool(), settlement(op), effects[e.GetRunId()+"/"+op.GetId()])
+		d.page.Item("%-20s %-17s %s; effects in the shop: %d", e.GetRunId(), op.GetTool(), settlement(op), effects[e.GetRunId()+"/"+op.GetId()])
 	}
 	return nil
 }
@@ -150,26 +152,26 @@ func (d *demo) effects() (map[string]int, error) {
 
 // breakerOpens keeps the desk away until its breaker opens, and lets it come back.
 func (d *demo) breakerOpens(ctx context.Context) error {
-	d.page.section("3 · The tool server stays away, and its breaker opens", "Four failures among ten calls open the breaker: calls then wait instead of hammering a server that is down.")
+	d.page.Section("3 · The tool server stays away, and its breaker opens", "Four failures among ten calls open the breaker: calls then wait instead of hammering a server that is down.")
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	changes, err := d.watchBreakers(ctx)
 	if err != nil {
 		return err
 	}
-	d.desk.kill()
-	d.page.line("the desk (pid %d) is killed and not started again", d.desk.pid())
+	d.desk.Kill()
+	d.page.Line("the desk (pid %d) is killed and not started again", d.desk.PID())
 	letters, err := d.send(ctx, max(5, d.share(15)))
 	if err != nil {
 		return err
 	}
-	d.page.line("%s come in", count(len(letters), "letter", "letters"))
+	d.page.Line("%s come in", stage.Count(len(letters), "letter", "letters"))
 	d.quote(letters, 3)
 	opened := false
 	for closed := false; !closed; {
 		select {
 		case b := <-changes:
-			d.page.line("breaker %s is %s%s", breakerName(b), breakerState(b), cause(b))
+			d.page.Line("breaker %s is %s%s", breakerName(b), breakerState(b), cause(b))
 			if b.GetState() == recoveryv1.BreakerState_BREAKER_STATE_OPEN && !opened {
 				opened = true
 				if err := pause(ctx, d.random(600*time.Millisecond, 1200*time.Millisecond)); err != nil {
@@ -194,14 +196,14 @@ func (d *demo) breakerOpens(ctx context.Context) error {
 // showWait tells what one of some runs waits for.
 func (d *demo) showWait(ctx context.Context, letters []*letter) error {
 	for _, l := range letters {
-		resp, err := insist(ctx, func(ctx context.Context) (*schedulerv1.ExplainRunResponse, error) {
-			return d.read.control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: workflow.Namespace, RunId: l.runID})
+		resp, err := stage.Insist(ctx, func(ctx context.Context) (*schedulerv1.ExplainRunResponse, error) {
+			return d.read.Control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: workflow.Namespace, RunId: l.runID})
 		})
 		if err != nil {
 			return err
 		}
 		if placeOf(resp.GetRun()) == atDesk {
-			d.page.line("signalbox run why %s: %s", l.runID, resp.GetSummary())
+			d.page.Line("signalbox run why %s: %s", l.runID, resp.GetSummary())
 			return nil
 		}
 	}
@@ -210,7 +212,7 @@ func (d *demo) showWait(ctx context.Context, letters []*letter) error {
 
 // watchBreakers follows changes of the breakers from now on.
 func (d *demo) watchBreakers(ctx context.Context) (<-chan *recoveryv1.Breaker, error) {
-	stream, err := d.read.recovery.WatchBreakers(ctx, &recoveryv1.WatchBreakersRequest{})
+	stream, err := d.read.Recovery.WatchBreakers(ctx, &recoveryv1.WatchBreakersRequest{})
 	if err != nil {
 		return nil, err
 	}

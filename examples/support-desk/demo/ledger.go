@@ -7,22 +7,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
 // ledger reads everything once more, shows the sums, and fails when something does not add up.
 func (d *demo) ledger(ctx context.Context) error {
-	d.page.section("The ledger", "Read back over gRPC, from the shop's SQLite file and from the mail sink.")
-	runs, err := d.read.list(ctx)
+	d.page.Section("The ledger", "Read back over gRPC, from the shop's SQLite file and from the mail sink.")
+	runs, err := d.read.List(ctx)
 	if err != nil {
 		return err
 	}
-	entries, err := d.read.ledger(ctx, "", false)
+	entries, err := d.read.Ledger(ctx, "", false)
 	if err != nil {
 		return err
 	}
-	differ, err := d.read.replays(ctx, slices.Sorted(maps.Keys(runs)))
+	differ, err := d.read.Replays(ctx, slices.Sorted(maps.Keys(runs)))
 	if err != nil {
 		return err
 	}
@@ -31,24 +33,20 @@ func (d *demo) ledger(ctx context.Context) error {
 		return err
 	}
 	d.showSums(runs, entries)
-	d.sum("mails", fmt.Sprintf("%d, for %s", a.mails, count(a.confirmed, "case that ended with a confirmation", "cases that ended with a confirmation")))
-	d.sum("replayed", fmt.Sprintf("%d of %d histories give their run again, byte for byte", len(runs)-len(differ), len(runs)))
-	d.sum("repeated", fmt.Sprint(len(a.repeated)))
-	d.sum("lost", fmt.Sprint(len(a.lost)))
+	d.page.Sum("mails", fmt.Sprintf("%d, for %s", a.mails, stage.Count(a.confirmed, "case that ended with a confirmation", "cases that ended with a confirmation")))
+	d.page.Sum("replayed", fmt.Sprintf("%d of %d histories give their run again, byte for byte", len(runs)-len(differ), len(runs)))
+	d.page.Sum("repeated", fmt.Sprint(len(a.repeated)))
+	d.page.Sum("lost", fmt.Sprint(len(a.lost)))
 	problems := slices.Concat(a.repeated, a.lost, a.wrong, differ)
 	if len(problems) == 0 {
-		d.page.print("\n" + d.page.bold(fmt.Sprintf("The ledger is clean (%s in all).", took(d.page.age()))) + "\n")
+		d.page.Print("\n" + d.page.Bold(fmt.Sprintf("The ledger is clean (%s in all).", stage.Took(d.page.Age()))) + "\n")
 		return nil
 	}
-	d.page.print("\n")
+	d.page.Print("\n")
 	for _, p := range problems {
-		d.page.more("! %s", p)
+		d.page.More("! %s", p)
 	}
 	return errUnclean
-}
-
-func (d *demo) sum(name, words string) {
-	d.page.print(fmt.Sprintf("  %-18s %s\n", name, strings.TrimLeft(wrap(words, 21), " ")))
 }
 
 func (d *demo) showSums(runs map[string]*workflowv1.Run, entries []*statev1.LedgerEntry) {
@@ -77,16 +75,16 @@ func (d *demo) showSums(runs map[string]*workflowv1.Run, entries []*statev1.Ledg
 			undone++
 		}
 	}
-	d.sum("cases", fmt.Sprintf("%d: %s", len(runs), join(outcomes)))
-	d.sum("steps", fmt.Sprintf("%d completed, in %d events of history", sums.GetSteps(), events))
-	d.sum("tool calls", fmt.Sprintf("%d, %d of them with an effect", len(entries), effects))
-	d.sum("retries", fmt.Sprint(sums.GetRetries()))
-	d.sum("unknown outcomes", fmt.Sprint(lost))
+	d.page.Sum("cases", fmt.Sprintf("%d: %s", len(runs), join(outcomes)))
+	d.page.Sum("steps", fmt.Sprintf("%d completed, in %d events of history", sums.GetSteps(), events))
+	d.page.Sum("tool calls", fmt.Sprintf("%d, %d of them with an effect", len(entries), effects))
+	d.page.Sum("retries", fmt.Sprint(sums.GetRetries()))
+	d.page.Sum("unknown outcomes", fmt.Sprint(lost))
 	for _, how := range slices.Sorted(maps.Keys(unknown)) {
-		d.page.print(fmt.Sprintf("  %-18s %5d %s\n", "", unknown[how], how))
+		d.page.Print(fmt.Sprintf("  %-18s %5d %s\n", "", unknown[how], how))
 	}
-	d.sum("undone", fmt.Sprint(undone))
-	d.sum("people asked", count(int(sums.GetEscalations()), "time", "times"))
+	d.page.Sum("undone", fmt.Sprint(undone))
+	d.page.Sum("people asked", stage.Count(int(sums.GetEscalations()), "time", "times"))
 }
 
 // join writes counts, the greatest first.

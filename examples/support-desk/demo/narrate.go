@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
@@ -21,7 +23,7 @@ func (n *narrator) tell(ev *workflowv1.HistoryEvent) string {
 	if words == "" {
 		return ""
 	}
-	return fmt.Sprintf("+%-8s %s", took(ev.GetTime().AsTime().Sub(n.began)), words)
+	return fmt.Sprintf("+%-8s %s", stage.Took(ev.GetTime().AsTime().Sub(n.began)), words)
 }
 
 func row(step, words string) string { return fmt.Sprintf("%-18s %s", step, words) }
@@ -110,10 +112,10 @@ func brief(what string, output []byte) string {
 		return fmt.Sprintf("%v %v, %s", name["first_name"], name["last_name"], text("email"))
 	case "get_order_details":
 		items, _ := v["items"].([]any)
-		return fmt.Sprintf("%s, %s", text("status"), count(len(items), "item", "items"))
+		return fmt.Sprintf("%s, %s", text("status"), stage.Count(len(items), "item", "items"))
 	case "search_policy":
 		items, _ := v["items"].([]any)
-		return count(len(items), "passage", "passages")
+		return stage.Count(len(items), "passage", "passages")
 	case "get_product_details":
 		return text("name")
 	case "decide":

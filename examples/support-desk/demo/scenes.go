@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
-	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
@@ -55,10 +54,10 @@ func (d *demo) post(ctx context.Context, l *letter) error {
 func (d *demo) quote(letters []*letter, most int) {
 	for i, l := range letters {
 		if i == most && len(letters) > most {
-			d.page.item("… and %d more", len(letters)-most)
+			d.page.Item("… and %d more", len(letters)-most)
 			return
 		}
-		d.page.item("%-18s “%s”", l.name, l.input.Message)
+		d.page.Item("%-18s “%s”", l.name, l.input.Message)
 	}
 }
 
@@ -69,13 +68,13 @@ func (d *demo) until(ctx context.Context, letters []*letter, done func(map[strin
 	defer cancel()
 	last, told, looked := "", -time.Second, -time.Second
 	for {
-		if d.page.age()-looked > time.Second {
-			looked = d.page.age()
+		if d.page.Age()-looked > time.Second {
+			looked = d.page.Age()
 			if err := d.closeOwnBreaker(ctx); err != nil {
 				return nil, err
 			}
 		}
-		runs, err := d.read.list(ctx)
+		runs, err := d.read.List(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -85,14 +84,14 @@ func (d *demo) until(ctx context.Context, letters []*letter, done func(map[strin
 			return nil, fmt.Errorf("%d of %d acknowledged runs are not in the list", missing, len(letters))
 		}
 		finished := done(runs)
-		if text != last && (finished || d.page.age()-told > 700*time.Millisecond) {
-			d.page.line("%s: %s", count(len(letters), "case", "cases"), text)
-			last, told = text, d.page.age()
+		if text != last && (finished || d.page.Age()-told > 700*time.Millisecond) {
+			d.page.Line("%s: %s", stage.Count(len(letters), "case", "cases"), text)
+			last, told = text, d.page.Age()
 		}
 		if finished {
 			return runs, nil
 		}
-		if err := pause(ctx, blink); err != nil {
+		if err := pause(ctx, stage.Blink); err != nil {
 			return nil, fmt.Errorf("the cases do not come to an end: %s (%w)", text, err)
 		}
 	}
@@ -118,33 +117,12 @@ func (d *demo) follow(ctx context.Context, runID string, last func(*workflowv1.H
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	n := &narrator{}
-	for from := uint64(1); ; {
-		stream, err := d.read.runs.WatchRun(ctx, &statev1.WatchRunRequest{Namespace: workflow.Namespace, RunId: runID, FromSequence: from})
-		if err != nil {
-			return err
+	return d.read.Follow(ctx, runID, func(ev *workflowv1.HistoryEvent) bool {
+		if words := n.tell(ev); words != "" {
+			d.page.Item("%s", words)
 		}
-		for {
-			news, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil && away(err) && pause(ctx, blink) == nil {
-				break // watch again
-			}
-			if err != nil {
-				return fmt.Errorf("watch %s: %w", runID, err)
-			}
-			for _, ev := range news.GetEvents() {
-				from = ev.GetSequence() + 1
-				if words := n.tell(ev); words != "" {
-					d.page.item("%s", words)
-				}
-				if last(ev) {
-					return nil
-				}
-			}
-		}
-	}
+		return last(ev)
+	})
 }
 
 // endedOrAsked is true of the event after which a run moves no more by itself: it has ended, or asks the second line.
@@ -154,12 +132,12 @@ func endedOrAsked(ev *workflowv1.HistoryEvent) bool {
 
 // oneCase shows one complaint from the letter to the mail.
 func (d *demo) oneCase(ctx context.Context) error {
-	d.page.section("1 · One complaint, from the letter to the mail", "What follows is the run's history as it grows: every line is durable before the next call goes out.")
+	d.page.Section("1 · One complaint, from the letter to the mail", "What follows is the run's history as it grows: every line is durable before the next call goes out.")
 	l, ok := d.bag.damaged()
 	if !ok {
 		return errors.New("the shop has no delivered order to complain about")
 	}
-	d.page.line("%s writes: “%s”", l.name, l.input.Message)
+	d.page.Line("%s writes: “%s”", l.name, l.input.Message)
 	if err := d.post(ctx, l); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
+	"github.com/signalbox-dev/signalbox/examples/stage"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/mailsink"
@@ -28,20 +28,18 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
-type connection = grpc.ClientConnInterface
-
 // demo is everything on the stage.
 type demo struct {
 	opts options
-	page *page
+	page *stage.Page
 	rand *rand.Rand
 	dir  string
 	bag  *mailbag
 
 	sink        *mailsink.Sink
-	desk        *program
+	desk        *stage.Program
 	deskControl string
-	agents      []*program
+	agents      []*stage.Program
 	suite       *suite.Suite
 	read        *reader
 	letters     []*letter // whose start was acknowledged
@@ -51,7 +49,7 @@ type demo struct {
 }
 
 func newDemo(o options) *demo {
-	return &demo{opts: o, page: newPage(os.Stdout), rand: rand.New(rand.NewPCG(o.seed, 0x6465_6d6f))}
+	return &demo{opts: o, page: stage.NewPage(os.Stdout), rand: rand.New(rand.NewPCG(o.seed, 0x6465_6d6f))}
 }
 
 // The people, who answer in their own names, and what they are asked as.
@@ -70,10 +68,10 @@ const pace = 80 * time.Millisecond
 // open builds and starts everything.
 func (d *demo) open(ctx context.Context) (err error) {
 	p := d.page
-	p.print(p.bold("Signalbox: a support desk at work, with crashes in the middle") + "\n")
+	p.Print(p.Bold("Signalbox: a support desk at work, with crashes in the middle") + "\n")
 	again := fmt.Sprintf("make demo DEMO_ARGS='--seed %d'", d.opts.seed)
-	p.print(p.dim(fmt.Sprintf("seed %d: it decides who writes what, and when processes are killed. The same again: %s", d.opts.seed, again)) + "\n")
-	p.section("The stage is set", "")
+	p.Print(p.Dim(fmt.Sprintf("seed %d: it decides who writes what, and when processes are killed. The same again: %s", d.opts.seed, again)) + "\n")
+	p.Section("The stage is set", "")
 	if d.dir, err = os.MkdirTemp("", "signalbox-demo-"); err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func (d *demo) build(ctx context.Context) (string, error) {
 	if err := os.Mkdir(bin, 0o750); err != nil {
 		return "", err
 	}
-	began := d.page.age()
+	began := d.page.Age()
 	if _, err := suite.Build(ctx, bin); err != nil {
 		return "", err
 	}
@@ -109,7 +107,7 @@ func (d *demo) build(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	d.page.line("signalbox, desk and agent are built (%s)", took(d.page.age()-began))
+	d.page.Line("signalbox, desk and agent are built (%s)", stage.Took(d.page.Age()-began))
 	return bin, nil
 }
 
@@ -137,19 +135,19 @@ func (d *demo) openShop(ctx context.Context, bin string) error {
 		return err
 	}
 	d.deskControl = "http://" + addrs[1]
-	d.desk = &program{
-		name: "desk", path: filepath.Join(bin, "desk"), dir: d.dir, health: d.deskControl + "/healthz",
-		args: []string{"--db", d.shopFile(), "--data", data, "--http", addrs[0], "--control", addrs[1], "--smtp", d.sink.Addr()},
+	d.desk = &stage.Program{
+		Name: "desk", Path: filepath.Join(bin, "desk"), Dir: d.dir, Health: d.deskControl + "/healthz",
+		Args: []string{"--db", d.shopFile(), "--data", data, "--http", addrs[0], "--control", addrs[1], "--smtp", d.sink.Addr()},
 	}
-	if err := d.desk.start(ctx); err != nil {
+	if err := d.desk.Start(ctx); err != nil {
 		return err
 	}
 	if err := d.arm(ctx, faults.Rule{ID: "pace", Kind: faults.Latency, Tool: "*", LatencyMS: int(pace.Milliseconds())}); err != nil {
 		return err
 	}
-	d.page.line("%s has %d customers and %d orders; its desk is an MCP server (pid %d) over one SQLite file, and sends real mail to a sink",
-		what, len(d.bag.users), len(d.bag.orders), d.desk.pid())
-	d.page.more("every call of the desk takes %s, so that there is something to interrupt", took(pace))
+	d.page.Line("%s has %d customers and %d orders; its desk is an MCP server (pid %d) over one SQLite file, and sends real mail to a sink",
+		what, len(d.bag.users), len(d.bag.orders), d.desk.PID())
+	d.page.More("every call of the desk takes %s, so that there is something to interrupt", stage.Took(pace))
 	return nil
 }
 
@@ -157,13 +155,13 @@ func (d *demo) shopFile() string { return filepath.Join(d.dir, "shop.db") }
 
 // openSuite starts Signalbox and hands the workflow over.
 func (d *demo) openSuite(ctx context.Context, bin string) error {
-	config, err := workflow.ServerConfig(workflow.Server, "http://"+d.desk.args[slices.Index(d.desk.args, "--http")+1]+"/mcp")
+	config, err := workflow.ServerConfig(workflow.Server, "http://"+d.desk.Args[slices.Index(d.desk.Args, "--http")+1]+"/mcp")
 	if err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	began := d.page.age()
+	began := d.page.Age()
 	s, err := suite.Start(within, suite.Options{Binary: filepath.Join(bin, "signalbox"), Dir: d.dir, Topology: d.opts.topology, Config: config})
 	if err != nil {
 		return err
@@ -172,16 +170,16 @@ func (d *demo) openSuite(ctx context.Context, bin string) error {
 	if d.read, err = newReader(s); err != nil {
 		return err
 	}
-	d.page.line("Signalbox is ready after %s, with embedded etcd and SQLite in a fresh folder: %s", took(d.page.age()-began), d.cast())
-	resp, err := insist(ctx, func(ctx context.Context) (*gatewayv1.ApplyWorkflowResponse, error) {
-		return d.read.agents.ApplyWorkflow(ctx, &gatewayv1.ApplyWorkflowRequest{Source: workflow.Source(), File: workflow.File})
+	d.page.Line("Signalbox is ready after %s, with embedded etcd and SQLite in a fresh folder: %s", stage.Took(d.page.Age()-began), d.cast())
+	resp, err := stage.Insist(ctx, func(ctx context.Context) (*gatewayv1.ApplyWorkflowResponse, error) {
+		return d.read.Agents.ApplyWorkflow(ctx, &gatewayv1.ApplyWorkflowRequest{Source: workflow.Source(), File: workflow.File})
 	})
 	if err != nil {
 		return err
 	}
 	def := resp.GetRegistration().GetDefinition()
-	d.page.line("workflow %s/%s %s is checked against the desk's tools and registered: %s", def.GetNamespace(), def.GetName(), def.GetVersion(),
-		count(len(resp.GetRegistration().GetFindings()), "finding", "findings"))
+	d.page.Line("workflow %s/%s %s is checked against the desk's tools and registered: %s", def.GetNamespace(), def.GetName(), def.GetVersion(),
+		stage.Count(len(resp.GetRegistration().GetFindings()), "finding", "findings"))
 	return nil
 }
 
@@ -197,17 +195,17 @@ func (d *demo) cast() string {
 // openOffice starts two agents, one over gRPC and one over MCP, and lets the lead begin their work.
 func (d *demo) openOffice(ctx context.Context, bin string) error {
 	path := filepath.Join(bin, "agent")
-	d.agents = []*program{
-		{name: "ada", path: path, dir: d.dir, args: []string{"--worker", "ada", "--workers", "2", "--verbose", "--address", d.suite.Address("gateway")}},
-		{name: "max", path: path, dir: d.dir, args: []string{"--worker", "max", "--workers", "2", "--verbose", "--mcp", d.suite.MCPURL()}},
+	d.agents = []*stage.Program{
+		{Name: "ada", Path: path, Dir: d.dir, Args: []string{"--worker", "ada", "--workers", "2", "--verbose", "--address", d.suite.Address("gateway")}},
+		{Name: "max", Path: path, Dir: d.dir, Args: []string{"--worker", "max", "--workers", "2", "--verbose", "--mcp", d.suite.MCPURL()}},
 	}
 	for _, a := range d.agents {
-		if err := a.start(ctx); err != nil {
+		if err := a.Start(ctx); err != nil {
 			return err
 		}
 	}
-	d.page.line("two agents wait for tasks, two at a time: ada over gRPC (pid %d), max over MCP (pid %d)", d.agents[0].pid(), d.agents[1].pid())
-	d.page.more("they follow rules where real ones ask a model. Lea, the support lead, and Pat of payments are at their inboxes; Sam of the second line comes later")
+	d.page.Line("two agents wait for tasks, two at a time: ada over gRPC (pid %d), max over MCP (pid %d)", d.agents[0].PID(), d.agents[1].PID())
+	d.page.More("they follow rules where real ones ask a model. Lea, the support lead, and Pat of payments are at their inboxes; Sam of the second line comes later")
 	return errors.Join(d.atWork(lead, roleLead), d.atWork(payments, rolePayments))
 }
 
@@ -280,14 +278,14 @@ func (d *demo) close(failed bool) error {
 	}
 	d.people.Wait()
 	for _, a := range d.agents {
-		a.stop()
+		a.Stop()
 	}
 	var all []error
 	if d.suite != nil {
 		all = append(all, d.suite.Stop())
 	}
 	if d.desk != nil {
-		d.desk.stop()
+		d.desk.Stop()
 	}
 	if d.sink != nil {
 		all = append(all, d.sink.Close())
@@ -295,7 +293,7 @@ func (d *demo) close(failed bool) error {
 	switch {
 	case d.dir == "":
 	case d.opts.keep || failed:
-		d.page.print(fmt.Sprintf("\nData and logs stay in %s\n", d.dir))
+		d.page.Print(fmt.Sprintf("\nData and logs stay in %s\n", d.dir))
 	default:
 		all = append(all, os.RemoveAll(d.dir))
 	}

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
@@ -65,21 +64,6 @@ func TestAShopThatHasNoMoreOrdersSaysSo(t *testing.T) {
 	}
 	if _, err := b.draw(0); err == nil || !strings.Contains(err.Error(), "--cases") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestTextIsWrappedAtBlanksAndKeepsItsColumns(t *testing.T) {
-	long := "  a  column   " + strings.Repeat("wörd ", 60)
-	for line := range strings.SplitSeq(wrap(long, 9), "\n") {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, " ")); n > width || !strings.HasPrefix(line, strings.Repeat(" ", 11)) {
-			t.Errorf("%d: %q", n, line)
-		}
-	}
-	if !strings.Contains(wrap(long, 9), "a  column   wörd") {
-		t.Error("the columns are gone")
-	}
-	if got := cut("äöü", 2); got != "ä…" {
-		t.Error(got)
 	}
 }
 

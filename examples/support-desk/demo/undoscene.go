@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
+
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
@@ -18,7 +20,7 @@ const statusFault = "status"
 
 // refundUndone lets the step after a refund fail for good, so that the refund is taken back.
 func (d *demo) refundUndone(ctx context.Context) error {
-	d.page.section("4 · A refund is undone", "The refund and the mark in the case file belong together. From now on the desk turns every set_case_status away with status 429.")
+	d.page.Section("4 · A refund is undone", "The refund and the mark in the case file belong together. From now on the desk turns every set_case_status away with status 429.")
 	l, ok := d.bag.damaged()
 	if !ok {
 		return errors.New("the shop has no delivered order left to complain about")
@@ -26,7 +28,7 @@ func (d *demo) refundUndone(ctx context.Context) error {
 	if err := d.arm(ctx, faults.Rule{ID: statusFault, Kind: faults.Throttle, Tool: "set_case_status"}); err != nil {
 		return err
 	}
-	d.page.line("%s writes: “%s”", l.name, l.input.Message)
+	d.page.Line("%s writes: “%s”", l.name, l.input.Message)
 	if err := d.post(ctx, l); err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (d *demo) showRefunds(l *letter) error {
 	}
 	for _, r := range books.Refunds {
 		if r.OrderID == l.input.OrderID {
-			d.page.line("the shop's books: refund %s of $%.2f for %s is %s", r.RefundID, r.Amount, r.OrderID, r.Status)
+			d.page.Line("the shop's books: refund %s of $%.2f for %s is %s", r.RefundID, r.Amount, r.OrderID, r.Status)
 		}
 	}
 	return nil
@@ -62,7 +64,7 @@ func (d *demo) books() (check.Books, error) {
 // personAnswers shows what a person sees, lets them answer, and shows what came of it.
 func (d *demo) personAnswers(ctx context.Context) error {
 	l := d.letters[len(d.letters)-1]
-	d.page.section("5 · A person is asked, with everything they need", "This is `signalbox escalation show`, as Sam of the second line reads it.")
+	d.page.Section("5 · A person is asked, with everything they need", "This is `signalbox escalation show`, as Sam of the second line reads it.")
 	open, err := d.openEscalations(ctx, l.runID)
 	if err != nil {
 		return err
@@ -75,7 +77,7 @@ func (d *demo) personAnswers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.page.text(sheet)
+	d.page.Text(sheet)
 	if err := d.disarm(ctx, statusFault); err != nil {
 		return err
 	}
@@ -86,14 +88,14 @@ func (d *demo) personAnswers(ctx context.Context) error {
 	if err := sam.Answer(ctx, workflow.Namespace, id); err != nil {
 		return err
 	}
-	record, err := insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
-		return d.read.inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: id})
+	record, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
+		return d.read.Inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: id})
 	})
 	if err != nil {
 		return err
 	}
 	closed := record.GetEnvelope().GetRecord().GetClosed()
-	d.page.line("meanwhile the desk was mended. %s answers %q: %s", closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
+	d.page.Line("meanwhile the desk was mended. %s answers %q: %s", closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
 	if _, err := d.until(ctx, []*letter{l}, allEnded([]*letter{l})); err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (d *demo) personAnswers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.page.line("Sam stays and works through the inbox: %s", count(len(waiting), "decision waits", "decisions wait"))
+	d.page.Line("Sam stays and works through the inbox: %s", stage.Count(len(waiting), "decision waits", "decisions wait"))
 	if err := d.atWork(second, roleSecond); err != nil {
 		return err
 	}
@@ -117,29 +119,29 @@ func (d *demo) personAnswers(ctx context.Context) error {
 // showAnswers tells how some decisions were taken.
 func (d *demo) showAnswers(ctx context.Context, records []*statev1.EscalationRecord) error {
 	for _, r := range records {
-		got, err := insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
-			return d.read.inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: r.GetId()})
+		got, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
+			return d.read.Inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: r.GetId()})
 		})
 		if err != nil {
 			return err
 		}
 		closed := got.GetEnvelope().GetRecord().GetClosed()
-		d.page.item("%-18s %s: %s, because %s", r.GetRunId(), closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
+		d.page.Item("%-18s %s: %s, because %s", r.GetRunId(), closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
 	}
 	return nil
 }
 
 // openEscalations lists what waits for a person, of one run or of all.
 func (d *demo) openEscalations(ctx context.Context, runID string) ([]*statev1.EscalationRecord, error) {
-	resp, err := insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
-		return d.read.inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: workflow.Namespace, RunId: runID, PageSize: 500})
+	resp, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
+		return d.read.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: workflow.Namespace, RunId: runID, PageSize: 500})
 	})
 	return resp.GetEscalations(), err
 }
 
 // command runs signalbox against the suite and returns what it prints.
 func (d *demo) command(ctx context.Context, args ...string) (string, error) {
-	signalbox := strings.TrimSuffix(d.desk.path, "desk") + "signalbox"
+	signalbox := strings.TrimSuffix(d.desk.Path, "desk") + "signalbox"
 	cmd := exec.CommandContext(ctx, signalbox, append(args, "--address", d.suite.Address("escalation"), "--namespace", workflow.Namespace)...)
 	cmd.Dir = d.dir
 	out, err := cmd.CombinedOutput()

@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"context"
@@ -15,13 +15,18 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
 
-// program is a process beside the suite that can be killed and started again: the desk, an agent.
-type program struct {
-	name   string
-	path   string
-	args   []string
-	dir    string
-	health string // URL that answers 200 once it is ready; empty: it is at once
+// Program is a process beside the suite that can be killed and started again: the desk, an agent.
+type Program struct {
+	// Name is that of its log in Dir.
+	Name string
+	// Path of the executable.
+	Path string
+	// Args it is started with, each time.
+	Args []string
+	// Dir it runs in.
+	Dir string
+	// Health is a URL that answers 200 once it is ready. Empty: it is at once.
+	Health string
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -30,28 +35,29 @@ type program struct {
 	revive  func(status int)
 }
 
-// start starts it and waits until it is ready.
-func (p *program) start(ctx context.Context) error {
-	if err := p.spawn(); err != nil {
+// Start starts it and waits until it is ready.
+func (p *Program) Start(ctx context.Context) error {
+	if err := p.Spawn(); err != nil {
 		return err
 	}
-	return p.waitReady(ctx)
+	return p.WaitReady(ctx)
 }
 
-func (p *program) spawn() error {
+// Spawn starts it, and does not wait until it is ready.
+func (p *Program) Spawn() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cmd := exec.Command(p.path, p.args...) //nolint:noctx // our own program, which outlives any call
-	cmd.Dir = p.dir
+	cmd := exec.Command(p.Path, p.Args...) //nolint:noctx // our own program, which outlives any call
+	cmd.Dir = p.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	log, err := os.OpenFile(filepath.Join(p.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(p.Dir, p.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the process has its own handle of it
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.name, err)
+		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	ended := make(chan struct{})
 	p.cmd, p.ended, p.stopped = cmd, ended, false
@@ -71,19 +77,20 @@ func (p *program) spawn() error {
 	return nil
 }
 
-// whenItEnds sets what happens when it ends by itself.
-func (p *program) whenItEnds(revive func(status int)) {
+// WhenItEnds sets what happens when it ends by itself.
+func (p *Program) WhenItEnds(revive func(status int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.revive = revive
 }
 
-func (p *program) waitReady(ctx context.Context) error {
-	if p.health == "" {
+// WaitReady waits until it is ready. It fails when the process ends, or ctx does.
+func (p *Program) WaitReady(ctx context.Context) error {
+	if p.Health == "" {
 		return nil
 	}
 	for {
-		err := healthy(ctx, p.health)
+		err := healthy(ctx, p.Health)
 		if err == nil {
 			return nil
 		}
@@ -92,11 +99,11 @@ func (p *program) waitReady(ctx context.Context) error {
 		p.mu.Unlock()
 		select {
 		case <-ended:
-			return fmt.Errorf("%s ended before it was ready; see %s", p.name, filepath.Join(p.dir, p.name+".log"))
+			return fmt.Errorf("%s ended before it was ready; see %s", p.Name, filepath.Join(p.Dir, p.Name+".log"))
 		default:
 		}
 		if clock.Sleep(ctx, clock.Real(), 20*time.Millisecond) != nil {
-			return fmt.Errorf("%s is not ready: %w", p.name, err)
+			return fmt.Errorf("%s is not ready: %w", p.Name, err)
 		}
 	}
 }
@@ -117,8 +124,8 @@ func healthy(ctx context.Context, url string) error {
 	return nil
 }
 
-// pid of the process that runs or ran last.
-func (p *program) pid() int {
+// PID of the process that runs or ran last.
+func (p *Program) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
@@ -127,11 +134,11 @@ func (p *program) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// kill kills it with SIGKILL and waits until it is gone.
-func (p *program) kill() { p.end(func(cmd *exec.Cmd) { _ = cmd.Process.Kill() }) }
+// Kill kills it with SIGKILL and waits until it is gone.
+func (p *Program) Kill() { p.end(func(cmd *exec.Cmd) { _ = cmd.Process.Kill() }) }
 
-// stop ends it with SIGTERM, and with SIGKILL if that does not help.
-func (p *program) stop() {
+// Stop ends it with SIGTERM, and with SIGKILL if that does not help.
+func (p *Program) Stop() {
 	p.end(func(cmd *exec.Cmd) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		timer := clock.Real().NewTimer(5 * time.Second)
@@ -144,7 +151,7 @@ func (p *program) stop() {
 	})
 }
 
-func (p *program) end(how func(*exec.Cmd)) {
+func (p *Program) end(how func(*exec.Cmd)) {
 	p.mu.Lock()
 	cmd, ended := p.cmd, p.ended
 	p.stopped = true

@@ -1,0 +1,256 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
+	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
+	recoveryv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/recovery/v1"
+	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
+	"github.com/signalbox-dev/signalbox/pkg/errs"
+	"github.com/signalbox-dev/signalbox/pkg/suite"
+)
+
+// Reader is Signalbox as anybody sees it over gRPC, in one namespace. Its methods wait for services that are away.
+type Reader struct {
+	// Namespace that is looked at.
+	Namespace string
+	// Agents is the gateway's face for agents.
+	Agents gatewayv1.AgentServiceClient
+	// Control steers runs.
+	Control schedulerv1.RunControlServiceClient
+	// Runs reads them.
+	Runs statev1.RunServiceClient
+	// Events reads the log of events.
+	Events statev1.EventServiceClient
+	// Inbox holds what is asked of people.
+	Inbox escalationv1.EscalationServiceClient
+	// Recovery knows the breakers.
+	Recovery recoveryv1.RecoveryServiceClient
+}
+
+// NewReader connects to a suite.
+func NewReader(s *suite.Suite, namespace string) (*Reader, error) {
+	r := &Reader{Namespace: namespace}
+	for _, service := range []string{"gateway", "scheduler", "state", "escalation", "recovery"} {
+		c, err := s.Conn(service)
+		if err != nil {
+			return nil, err
+		}
+		switch service {
+		case "gateway":
+			r.Agents = gatewayv1.NewAgentServiceClient(c)
+		case "scheduler":
+			r.Control = schedulerv1.NewRunControlServiceClient(c)
+		case "state":
+			r.Runs, r.Events = statev1.NewRunServiceClient(c), statev1.NewEventServiceClient(c)
+		case "escalation":
+			r.Inbox = escalationv1.NewEscalationServiceClient(c)
+		case "recovery":
+			r.Recovery = recoveryv1.NewRecoveryServiceClient(c)
+		}
+	}
+	return r, nil
+}
+
+// Blink is how often something that is waited for is looked at.
+const Blink = 50 * time.Millisecond
+
+// Insist asks until somebody answers: services that are away come back.
+func Insist[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	for {
+		within, cancel := context.WithTimeout(ctx, 15*time.Second)
+		answer, err := ask(within)
+		cancel()
+		if err == nil || !Away(err) {
+			return answer, err
+		}
+		if clock.Sleep(ctx, clock.Real(), Blink) != nil {
+			return answer, err
+		}
+	}
+}
+
+// Away tells the errors of a service that was going or coming.
+func Away(err error) bool {
+	switch errs.ReasonOf(err) {
+	case errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_DRAINING, errorsv1.ErrorReason_ERROR_REASON_SHARD_NOT_OWNED:
+		return true
+	}
+	return false
+}
+
+// Apply hands a definition over.
+func (r *Reader) Apply(ctx context.Context, file string, source []byte) (*statev1.RegisterResponse, error) {
+	resp, err := Insist(ctx, func(ctx context.Context) (*gatewayv1.ApplyWorkflowResponse, error) {
+		return r.Agents.ApplyWorkflow(ctx, &gatewayv1.ApplyWorkflowRequest{Source: source, File: file})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apply %s: %w", file, err)
+	}
+	return resp.GetRegistration(), nil
+}
+
+// Start starts a run. Asked again under the same request id, it starts no second one.
+func (r *Reader) Start(ctx context.Context, workflow, runID, requestID string, input any) error {
+	body, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	_, err = Insist(ctx, func(ctx context.Context) (*gatewayv1.AgentServiceStartRunResponse, error) {
+		return r.Agents.StartRun(ctx, &gatewayv1.AgentServiceStartRunRequest{Request: &schedulerv1.StartRunRequest{
+			Namespace: r.Namespace, Workflow: workflow, Input: body, RunId: runID, RequestId: requestID,
+		}})
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", runID, err)
+	}
+	return nil
+}
+
+// Run reads the head of one run.
+func (r *Reader) Run(ctx context.Context, runID string) (*workflowv1.Run, error) {
+	resp, err := Insist(ctx, func(ctx context.Context) (*statev1.GetRunResponse, error) {
+		return r.Runs.GetRun(ctx, &statev1.GetRunRequest{Namespace: r.Namespace, RunId: runID})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", runID, err)
+	}
+	return resp.GetRun(), nil
+}
+
+// List reads the heads of all runs, by id.
+func (r *Reader) List(ctx context.Context) (map[string]*workflowv1.Run, error) {
+	all := map[string]*workflowv1.Run{}
+	for token := ""; ; {
+		resp, err := Insist(ctx, func(ctx context.Context) (*statev1.ListRunsResponse, error) {
+			return r.Runs.ListRuns(ctx, &statev1.ListRunsRequest{Namespace: r.Namespace, PageSize: 1000, PageToken: token})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		for _, run := range resp.GetRuns() {
+			all[run.GetId()] = run
+		}
+		if token = resp.GetNextPageToken(); token == "" {
+			return all, nil
+		}
+	}
+}
+
+// History reads all events of a run so far.
+func (r *Reader) History(ctx context.Context, runID string) ([]*workflowv1.HistoryEvent, error) {
+	var all []*workflowv1.HistoryEvent
+	for token := ""; ; {
+		resp, err := Insist(ctx, func(ctx context.Context) (*statev1.ListHistoryResponse, error) {
+			return r.Runs.ListHistory(ctx, &statev1.ListHistoryRequest{Namespace: r.Namespace, RunId: runID, PageToken: token})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("history of %s: %w", runID, err)
+		}
+		all = append(all, resp.GetEvents()...)
+		if token = resp.GetNextPageToken(); token == "" {
+			return all, nil
+		}
+	}
+}
+
+// Follow shows the events of a run as they come, until told that one was the last. It goes on where it was when services went away.
+func (r *Reader) Follow(ctx context.Context, runID string, show func(*workflowv1.HistoryEvent) (last bool)) error {
+	for from := uint64(1); ; {
+		stream, err := r.Runs.WatchRun(ctx, &statev1.WatchRunRequest{Namespace: r.Namespace, RunId: runID, FromSequence: from})
+		if err != nil {
+			return err
+		}
+		for {
+			news, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil && Away(err) && clock.Sleep(ctx, clock.Real(), Blink) == nil {
+				break // watch again
+			}
+			if err != nil {
+				return fmt.Errorf("watch %s: %w", runID, err)
+			}
+			for _, ev := range news.GetEvents() {
+				from = ev.GetSequence() + 1
+				if show(ev) {
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// Ledger reads ledger entries: of one run or of all, all or only those whose outcome was unknown at some time.
+func (r *Reader) Ledger(ctx context.Context, runID string, onlyUnknown bool) ([]*statev1.LedgerEntry, error) {
+	var all []*statev1.LedgerEntry
+	for token := ""; ; {
+		resp, err := Insist(ctx, func(ctx context.Context) (*statev1.ListOperationsResponse, error) {
+			return r.Runs.ListOperations(ctx, &statev1.ListOperationsRequest{
+				Namespace: r.Namespace, RunId: runID, WasUnknown: onlyUnknown, PageSize: 5000, PageToken: token,
+			})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %w", err)
+		}
+		all = append(all, resp.GetEntries()...)
+		if token = resp.GetNextPageToken(); token == "" {
+			return all, nil
+		}
+	}
+}
+
+// Published reads the events of a type that the runs emitted: run → how many.
+func (r *Reader) Published(ctx context.Context, kind string) (map[string]int, error) {
+	by := map[string]int{}
+	for token := ""; ; {
+		resp, err := Insist(ctx, func(ctx context.Context) (*statev1.ListEventsResponse, error) {
+			return r.Events.ListEvents(ctx, &statev1.ListEventsRequest{Namespace: r.Namespace, Type: kind, PageSize: 1000, PageToken: token})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("events: %w", err)
+		}
+		for _, e := range resp.GetEvents() {
+			by[e.GetRunId()]++
+		}
+		if token = resp.GetNextPageToken(); len(resp.GetEvents()) == 0 || token == "" {
+			return by, nil
+		}
+	}
+}
+
+// Replays folds the histories of runs again and returns what differs from what is stored.
+func (r *Reader) Replays(ctx context.Context, runIDs []string) (differ []string, err error) {
+	for _, id := range runIDs {
+		resp, err := Insist(ctx, func(ctx context.Context) (*schedulerv1.ReplayRunResponse, error) {
+			return r.Control.ReplayRun(ctx, &schedulerv1.ReplayRunRequest{Namespace: r.Namespace, RunId: id})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("replay of %s: %w", id, err)
+		}
+		if !resp.GetIdentical() {
+			differ = append(differ, fmt.Sprintf("replay of %s differs: %s", id, resp.GetDifference()))
+		}
+	}
+	return slices.Clip(differ), nil
+}
+
+// Open lists what waits for a person, of one run or of all.
+func (r *Reader) Open(ctx context.Context, runID string) ([]*statev1.EscalationRecord, error) {
+	resp, err := Insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
+		return r.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: r.Namespace, RunId: runID, PageSize: 500})
+	})
+	return resp.GetEscalations(), err
+}
