@@ -88,6 +88,9 @@ func (p *player) Event(sequence uint64) *workflowv1.HistoryEvent {
 // breakerPause is how long an injected breaker stays open.
 const breakerPause = 30 * time.Second
 
+// Upgrade implements engine.Gate: a dry run is one of its own version.
+func (p *player) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition { return nil }
+
 // Admit implements engine.Gate: every slot is free, and a breaker is open only where that is injected.
 func (p *player) Admit(_, _, _, stepPath string) engine.Admission {
 	id := stepPath[strings.LastIndexByte(stepPath, '/')+1:]

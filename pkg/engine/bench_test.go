@@ -8,6 +8,7 @@ import (
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
 // memory is a scheduler without a store: it keeps the run and its events as they are.
@@ -17,6 +18,10 @@ func (m *memory) Event(seq uint64) *workflowv1.HistoryEvent { return m.events[se
 
 func (m *memory) Admit(string, string, string, string) engine.Admission {
 	return engine.Admission{Verdict: engine.Granted, Incarnation: "gw1"}
+}
+
+func (m *memory) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition {
+	return nil
 }
 
 // BenchmarkStep is what the engine costs per step of an 8-step workflow that calls a no-op tool: the answer of one and the intent of the next.

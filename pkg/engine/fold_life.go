@@ -18,6 +18,8 @@ func (f *Fold) applyLifeFact(ev *workflowv1.HistoryEvent) bool {
 		f.dropCeded()
 	case *workflowv1.HistoryEvent_UndoTakenOver:
 		f.Run.ToCede = nil
+	case *workflowv1.HistoryEvent_RunMigrated:
+		f.runMigrated(fact.RunMigrated)
 	case *workflowv1.HistoryEvent_RunEdited:
 		f.runEdited(fact.RunEdited, ev.GetSequence())
 	default:

@@ -227,19 +227,23 @@ func (m *machine) forked(ev Forked) error {
 		SourceRunId: ev.Source, SourceSequence: ev.At.Sequence, ForkedBy: ev.By, UndoLater: ev.UndoLater, RequestId: ev.RequestID,
 		Deadline: m.after(m.def.Deadline), StateDeadline: m.after(st.Deadline),
 	}}})
-	if m.err != nil {
-		return m.err
+	if m.err == nil {
+		m.command(cedeUndo(m.run))
+		m.goOnAt(st, index)
 	}
-	m.command(cedeUndo(m.run))
+	return m.err
+}
+
+// goOnAt begins a state at one of its steps.
+func (m *machine) goOnAt(st *workflow.State, index int) {
 	p := place{Block: st.Block}
 	if index >= len(st.Steps) || !m.requestLocks(st) {
 		m.runFrom(p, index)
-		return nil
+		return
 	}
-	if s := p.step(index); m.err == nil && m.run.GetState() == st.Name && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING {
-		m.waitForLocks(s)
+	if m.err == nil && m.run.GetState() == st.Name && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING {
+		m.waitForLocks(p.step(index))
 	}
-	return nil
 }
 
 // cedeUndo is what a fork asks its source for.
@@ -272,7 +276,7 @@ func (m *machine) cede(ev Cede) error {
 		}}})
 		m.nextUndo("")
 	}
-	return nil
+	return m.err
 }
 
 func (m *machine) undoTakenOver() {

@@ -21,7 +21,7 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	if s := run.GetInputSequence(); s != 0 {
 		seqs = append(seqs, s)
 	}
-	for _, id := range def.Reads {
+	for _, id := range readBy(def, run) {
 		if s := run.GetSteps()[id].GetOutputSequence(); s != 0 {
 			seqs = append(seqs, s)
 		}

@@ -36,10 +36,13 @@ const (
 	BreakerOpen
 )
 
-// Gate grants slots. The answer is an input like any other: what follows from it is recorded.
+// Gate answers what depends on more than the run. The answer is an input like any other: what follows from it is recorded.
 type Gate interface {
 	// Admit asks for a slot at a tool server for a step. The breaker is the definition's name of one, or empty.
 	Admit(server, tool, breaker, stepPath string) Admission
+	// Upgrade returns the definition that a run which upgrades by itself should go on under when it enters a state: the newest version of its
+	// workflow; nil: there is none but its own. The engine sees to it that the run can move there.
+	Upgrade(def *workflow.Definition, run *workflowv1.Run, to string) *workflow.Definition
 }
 
 // Source gives earlier events of the run, payloads in full. Next asks only for what Needs named, and for events of its own making.
@@ -58,6 +61,8 @@ type Result struct {
 	Commands []Command
 	// Replies to callers who wait for an agent's call, once the events are durable.
 	Replies []Reply
+	// Definition that the run is under from now on; nil: the one that was given.
+	Definition *workflow.Definition
 }
 
 // Next decides what follows from an input and applies it to the run in place; for Start the run is nil in the fold. After an error
@@ -74,7 +79,11 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 	if m.err != nil {
 		return nil, m.err
 	}
-	return m.result(), nil
+	res := m.result()
+	if m.def != def {
+		res.Definition = m.def
+	}
+	return res, nil
 }
 
 // afterEnd tells which inputs an ended run still takes.
@@ -154,6 +163,8 @@ func (m *machine) take(ev InputEvent) error {
 		err = m.cede(ev)
 	case UndoTakenOver:
 		m.undoTakenOver()
+	case Migrate:
+		err = m.migrate(ev)
 	case Cancel:
 		m.cancel(ev)
 	case Decide:

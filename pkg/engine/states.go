@@ -44,6 +44,7 @@ func (m *machine) enterState(to *workflow.State, cause *workflowv1.StateEntered)
 	if m.err != nil {
 		return
 	}
+	to = m.upgrade(to)
 	visits := m.run.GetVisits()[to.Name]
 	if visits >= to.MaxVisits {
 		m.visitLimit(to)

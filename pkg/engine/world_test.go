@@ -47,6 +47,9 @@ type world struct {
 	events [][]byte
 	rows   map[string][]byte
 
+	// newest is the definition that the gate offers to runs that upgrade by themselves, entered the states at which it was asked.
+	newest  *workflow.Definition
+	entered []string
 	// busy and breaker are what the gate answers, by tool server.
 	busy    map[string]bool
 	breaker map[string]time.Time
@@ -126,6 +129,12 @@ func (w *world) Admit(server, _, _, _ string) engine.Admission {
 	return engine.Admission{Verdict: engine.Granted, Incarnation: "gw1"}
 }
 
+// Upgrade implements engine.Gate.
+func (w *world) Upgrade(_ *workflow.Definition, _ *workflowv1.Run, to string) *workflow.Definition {
+	w.entered = append(w.entered, to)
+	return w.newest
+}
+
 // named gives the events that Needs named, and no others.
 type named struct {
 	w     *world
@@ -148,6 +157,9 @@ func (w *world) decide(ev engine.InputEvent, at time.Time) (*engine.Fold, *engin
 	src := named{w: w, names: engine.Needs(w.def, run)}
 	if call, ok := ev.(engine.CallTool); ok && call.Recorded.GetOutputSequence() != 0 {
 		src.names = append(src.names, call.Recorded.GetOutputSequence())
+	}
+	if move, ok := ev.(engine.Migrate); ok && run != nil {
+		src.names = append(src.names, engine.MigrateNeeds(w.def, move.To, move.StateMap, run)...)
 	}
 	f := engine.NewFold(run)
 	res, err := engine.Next(w.def, f, src, w, engine.Input{Time: at, Jitter: w.jitter, Event: ev})
@@ -211,6 +223,9 @@ func (w *world) obey(c engine.Command) engine.InputEvent {
 
 func (w *world) keep(f *engine.Fold, res *engine.Result) {
 	w.made, w.commands, w.replies, w.lastCommit = res.Events, res.Commands, res.Replies, 0
+	if res.Definition != nil {
+		w.def = res.Definition
+	}
 	for _, ev := range res.Events {
 		if ev.GetSequence() != uint64(len(w.events))+1 {
 			w.t.Fatalf("event %d follows event %d", ev.GetSequence(), len(w.events))

@@ -10,6 +10,7 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
+	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
 // commit makes what was decided durable.
@@ -126,6 +127,9 @@ func (a *actor) Admit(server, tool, breaker, stepPath string) engine.Admission {
 	}
 	return adm
 }
+
+// Upgrade implements engine.Gate.
+func (a *actor) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition { return nil }
 
 // freeTaken gives back the slots of attempts that were decided and never committed.
 func (a *actor) freeTaken() {

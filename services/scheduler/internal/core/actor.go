@@ -271,6 +271,9 @@ func (a *actor) decide(d *decided, m message) error {
 		return err
 	}
 	a.run = f.Run
+	if res.Definition != nil {
+		a.def = res.Definition
+	}
 	for _, ev := range res.Events {
 		a.events[ev.GetSequence()] = ev
 		d.bytes += valueBytes(ev)

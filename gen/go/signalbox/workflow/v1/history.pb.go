@@ -2823,9 +2823,7 @@ type EscalationOpened struct {
 	// How many people must agree; at least 1.
 	Quorum uint32 `protobuf:"varint,13,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	// The levels, in order, of an escalation that has several: the roles of each may decide from `after` on. Empty: `roles` alone may.
-	Levels []*EscalationLevel `protobuf:"bytes,14,rep,name=levels,proto3" json:"levels,omitempty"`
-	// Ledger entry whose undo failed. Unset: this is not about an undo, or about one of a sub-workflow.
-	Undone        *Operation `protobuf:"bytes,15,opt,name=undone,proto3" json:"undone,omitempty"`
+	Levels        []*EscalationLevel `protobuf:"bytes,14,rep,name=levels,proto3" json:"levels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2954,13 +2952,6 @@ func (x *EscalationOpened) GetQuorum() uint32 {
 func (x *EscalationOpened) GetLevels() []*EscalationLevel {
 	if x != nil {
 		return x.Levels
-	}
-	return nil
-}
-
-func (x *EscalationOpened) GetUndone() *Operation {
-	if x != nil {
-		return x.Undone
 	}
 	return nil
 }
@@ -5672,7 +5663,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\bhappened\x18\x04 \x01(\bR\bhappened\x126\n" +
 	"\x06output\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x12\x1d\n" +
 	"\n" +
-	"decided_by\x18\x06 \x01(\tR\tdecidedBy\"\xfd\x04\n" +
+	"decided_by\x18\x06 \x01(\tR\tdecidedBy\"\xc3\x04\n" +
 	"\x10EscalationOpened\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1b\n" +
@@ -5688,8 +5679,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\bevidence\x18\v \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12\x1a\n" +
 	"\bquestion\x18\f \x01(\tR\bquestion\x12\x16\n" +
 	"\x06quorum\x18\r \x01(\rR\x06quorum\x12>\n" +
-	"\x06levels\x18\x0e \x03(\v2&.signalbox.workflow.v1.EscalationLevelR\x06levels\x128\n" +
-	"\x06undone\x18\x0f \x01(\v2 .signalbox.workflow.v1.OperationR\x06undone\"\xe9\x01\n" +
+	"\x06levels\x18\x0e \x03(\v2&.signalbox.workflow.v1.EscalationLevelR\x06levels\"\xe9\x01\n" +
 	"\x10EscalationClosed\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12\x1a\n" +
 	"\bdecision\x18\x02 \x01(\tR\bdecision\x12\x1d\n" +
@@ -6088,50 +6078,49 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	56,  // 97: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
 	69,  // 98: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
 	72,  // 99: signalbox.workflow.v1.EscalationOpened.levels:type_name -> signalbox.workflow.v1.EscalationLevel
-	65,  // 100: signalbox.workflow.v1.EscalationOpened.undone:type_name -> signalbox.workflow.v1.Operation
-	57,  // 101: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	73,  // 102: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	56,  // 103: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	57,  // 104: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	74,  // 105: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 106: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	58,  // 107: signalbox.workflow.v1.CompensationStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
-	65,  // 108: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	57,  // 109: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	62,  // 110: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 111: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	57,  // 112: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	62,  // 113: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 114: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
-	56,  // 115: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
-	57,  // 116: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
-	75,  // 117: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
-	62,  // 118: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	54,  // 119: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
-	62,  // 120: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
-	76,  // 121: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
-	9,   // 122: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	56,  // 123: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
-	66,  // 124: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
-	57,  // 125: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
-	56,  // 126: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
-	74,  // 127: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 128: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	57,  // 129: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
-	56,  // 130: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
-	56,  // 131: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
-	55,  // 132: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
-	77,  // 133: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
-	78,  // 134: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
-	57,  // 135: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
-	65,  // 136: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
-	74,  // 137: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	35,  // 138: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
-	139, // [139:139] is the sub-list for method output_type
-	139, // [139:139] is the sub-list for method input_type
-	139, // [139:139] is the sub-list for extension type_name
-	139, // [139:139] is the sub-list for extension extendee
-	0,   // [0:139] is the sub-list for field type_name
+	57,  // 100: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	73,  // 101: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	56,  // 102: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	57,  // 103: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	74,  // 104: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 105: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	58,  // 106: signalbox.workflow.v1.CompensationStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
+	65,  // 107: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	57,  // 108: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	62,  // 109: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 110: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	57,  // 111: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	62,  // 112: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	74,  // 113: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
+	56,  // 114: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 115: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
+	75,  // 116: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
+	62,  // 117: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	54,  // 118: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
+	62,  // 119: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
+	76,  // 120: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
+	9,   // 121: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	56,  // 122: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
+	66,  // 123: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
+	57,  // 124: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
+	56,  // 125: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
+	74,  // 126: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	62,  // 127: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 128: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
+	56,  // 129: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
+	56,  // 130: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
+	55,  // 131: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
+	77,  // 132: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	78,  // 133: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
+	57,  // 134: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
+	65,  // 135: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	74,  // 136: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	35,  // 137: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
+	138, // [138:138] is the sub-list for method output_type
+	138, // [138:138] is the sub-list for method input_type
+	138, // [138:138] is the sub-list for extension type_name
+	138, // [138:138] is the sub-list for extension extendee
+	0,   // [0:138] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }

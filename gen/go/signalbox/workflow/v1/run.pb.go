@@ -2240,9 +2240,7 @@ type RunCounters struct {
 	// Operations whose undo failed.
 	CompensationFailed uint64 `protobuf:"varint,9,opt,name=compensation_failed,json=compensationFailed,proto3" json:"compensation_failed,omitempty"`
 	// Escalations opened.
-	Escalations uint64 `protobuf:"varint,10,opt,name=escalations,proto3" json:"escalations,omitempty"`
-	// Operations whose undo failed and that a person has undone by hand since.
-	DoneByHand    uint64 `protobuf:"varint,11,opt,name=done_by_hand,json=doneByHand,proto3" json:"done_by_hand,omitempty"`
+	Escalations   uint64 `protobuf:"varint,10,opt,name=escalations,proto3" json:"escalations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2343,13 +2341,6 @@ func (x *RunCounters) GetCompensationFailed() uint64 {
 func (x *RunCounters) GetEscalations() uint64 {
 	if x != nil {
 		return x.Escalations
-	}
-	return 0
-}
-
-func (x *RunCounters) GetDoneByHand() uint64 {
-	if x != nil {
-		return x.DoneByHand
 	}
 	return 0
 }
@@ -3983,7 +3974,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
 	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\x12'\n" +
-	"\x0frecord_sequence\x18\t \x01(\x04R\x0erecordSequence\"\xf1\x02\n" +
+	"\x0frecord_sequence\x18\t \x01(\x04R\x0erecordSequence\"\xcf\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
@@ -3999,9 +3990,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vcompensated\x18\b \x01(\x04R\vcompensated\x12/\n" +
 	"\x13compensation_failed\x18\t \x01(\x04R\x12compensationFailed\x12 \n" +
 	"\vescalations\x18\n" +
-	" \x01(\x04R\vescalations\x12 \n" +
-	"\fdone_by_hand\x18\v \x01(\x04R\n" +
-	"doneByHand\"\x84\x03\n" +
+	" \x01(\x04R\vescalations\"\x84\x03\n" +
 	"\n" +
 	"StepRecord\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.signalbox.workflow.v1.StepStatusR\x06status\x12'\n" +
