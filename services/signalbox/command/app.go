@@ -106,7 +106,7 @@ func (a *App) Tree() *cobra.Command {
 		return err
 	}
 	hang(root, "Run services:", a.Servers...)
-	hang(root, "Speak to them:", a.workflowCommand(), a.runCommand(), a.taskCommand(), a.escalationCommand(), a.lockCommand(),
+	hang(root, "Speak to them:", a.workflowCommand(), a.runCommand(), a.scheduleCommand(), a.batchCommand(), a.eventCommand(), a.taskCommand(), a.escalationCommand(), a.lockCommand(),
 		a.breakerCommand(), a.toolCommand())
 	hang(root, "Other commands:", a.configCommand(), a.versionCommand(), referenceCommand())
 	root.SetHelpCommandGroupID("Other commands:")

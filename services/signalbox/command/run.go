@@ -19,7 +19,8 @@ import (
 func (a *App) runCommand() *cobra.Command {
 	return a.client("run", "Start runs, look at them and steer them",
 		"A run is one execution of a workflow. It survives the crash of every process, and its history says all that ever happened in it.",
-		a.runStart, a.runList, a.runGet, a.runWatch, a.runWait, a.runHistory, a.runReplay, a.runWhy, a.runOperations, a.runSignal, a.runCancel)
+		a.runStart, a.runList, a.runGet, a.runWatch, a.runWait, a.runHistory, a.runReplay, a.runWhy, a.runOperations, a.runSignal, a.runCancel,
+		a.runPause, a.runResume, a.runEdit, a.runCheckpoints, a.runFork, a.runMigrate, a.runArchive)
 }
 
 func (s *suite) runs() statev1.RunServiceClient { return statev1.NewRunServiceClient(s.conn("state")) }
@@ -35,9 +36,10 @@ func (a *App) runList(s *suite) *cobra.Command {
 		Use:   "list",
 		Short: "List runs, newest first",
 		Long: `Lists runs, newest first. The filter is AIP-160 over workflow, version, state, status (RUNNING, COMPENSATING, ENDED), outcome
-(SUCCEEDED, FAILED …), start_time and update_time. --namespace "*" lists all namespaces.`,
+(SUCCEEDED, FAILED …), start_time, update_time, paused, and parent and root (ids of runs). --namespace "*" lists all namespaces.`,
 		Example: `  signalbox run list
   signalbox run list --filter 'workflow = "order-status" AND status = RUNNING'
+  signalbox run list --filter 'parent = "0198c7d2-1f3e-7a44"'      # its sub-workflows
   signalbox run list --filter 'outcome = FAILED AND start_time > "2026-11-01T00:00:00Z"' -o json`,
 		Args: Exactly(),
 	}
@@ -98,6 +100,7 @@ func (a *App) standing(run *workflowv1.Run) string {
 func (a *App) runGet(s *suite) *cobra.Command {
 	return &cobra.Command{
 		Use:     "get RUN",
+		Aliases: []string{"show"},
 		Short:   "Show where a run is",
 		Example: "  signalbox run get 0198c7d2-1f3e-7a44\n  signalbox run get 0198c7d2-1f3e-7a44 -o json | jq .counters",
 		Args:    Exactly("RUN"),
@@ -200,38 +203,6 @@ func (a *App) runSignal(s *suite) *cobra.Command {
 			return err
 		}
 		return a.say(response, func() string { return fmt.Sprintf("signal %s recorded as event %d", args[1], response.GetSequence()) })
-	})
-	return cmd
-}
-
-func (a *App) runCancel(s *suite) *cobra.Command {
-	reason := ""
-	var wait waitFlags
-	cmd := &cobra.Command{
-		Use:     "cancel RUN",
-		Short:   "Ask a run to end; what it completed is undone first",
-		Example: "  signalbox run cancel 0198c7d2-1f3e-7a44 --reason 'the customer called off' --wait",
-		Args:    Exactly("RUN"),
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in words")
-	cmd.Flags().BoolVar(&wait.wait, "wait", false, "wait until the run has ended")
-	wait.bindPatience(cmd)
-	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
-		brief, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.control().CancelRun(brief, &schedulerv1.CancelRunRequest{Namespace: s.namespace(), RunId: args[0], Reason: reason})
-		if err != nil {
-			return err
-		}
-		if !wait.wait {
-			return a.say(response, func() string {
-				return fmt.Sprintf("%s is %s", response.GetRun().GetId(), render.Standing(response.GetRun()))
-			})
-		}
-		return a.waitRun(ctx, s, args[0], wait.patience, func(run *workflowv1.Run) bool {
-			// The end that was asked for is no failure.
-			return run.GetOutcome() == workflowv1.Outcome_OUTCOME_CANCELLED || render.Succeeded(run.GetOutcome())
-		})
 	})
 	return cmd
 }

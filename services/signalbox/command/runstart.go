@@ -18,6 +18,7 @@ func (a *App) runStart(s *suite) *cobra.Command {
 		input   valueFlags
 		wait    waitFlags
 		request schedulerv1.StartRunRequest
+		dry     dryRunFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "start WORKFLOW[@VERSION]",
@@ -26,10 +27,16 @@ func (a *App) runStart(s *suite) *cobra.Command {
 first one started, so that it can be sent again after any failure.
 
 With --wait or --watch the exit code tells how the run ended: 0 as its author planned (SUCCEEDED, SUCCEEDED_WITH_LIMITATION, REJECTED,
-ESCALATED), 6 otherwise, 7 when the time in --for was over first.`,
+ESCALATED), 6 otherwise, 7 when the time in --for was over first.
+
+With --dry-run nothing is started: the workflow runs in memory, and its path is printed as run watch does. The output of each step is the one
+given here, else the one of --from-run, else its dry_run_output, else a sample made from its schema; only READ tools may really be called. A FILE
+in place of the workflow need not be registered. The exit codes are the same; 7 says that the run would wait for what never comes.`,
 		Example: `  signalbox run start order-status -f order_id=1001
   signalbox run start order-status@1.0.0 --input '{"order_id": "1001"}' --watch
-  signalbox run start refund --input-file case.json --request-id case-17 --wait --for 5m`,
+  signalbox run start refund --input-file case.json --request-id case-17 --wait --for 5m
+  signalbox run start refund.yaml --dry-run -f order=1001 --decide approval=reject
+  signalbox run start refund --dry-run --fail charge=unavailable:2 --step-output order='{"total": 90}'`,
 		Args: Exactly("WORKFLOW"),
 	}
 	input.bind(cmd.Flags(), "input", "the run's input")
@@ -39,9 +46,19 @@ ESCALATED), 6 otherwise, 7 when the time in --for was over first.`,
 	cmd.Flags().BoolVar(&wait.wait, "wait", false, "wait until the run has ended, and print its result")
 	cmd.Flags().BoolVar(&wait.watch, "watch", false, "follow the run event by event until it has ended")
 	wait.bindPatience(cmd)
+	dry.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) (err error) {
 		if request.Input, err = input.read(cmd, a.In); err != nil {
 			return err
+		}
+		if !dry.dry {
+			if err := notDry(cmd, args[0]); err != nil {
+				return err
+			}
+		}
+		if namesFile(args[0]) {
+			request.Namespace = s.namespace()
+			return a.dryRun(ctx, s, cmd, &request, args[0], &dry)
 		}
 		name, version, pinned := strings.Cut(args[0], "@")
 		if pinned && request.GetVersion() != "" && request.GetVersion() != version {
@@ -51,9 +68,25 @@ ESCALATED), 6 otherwise, 7 when the time in --for was over first.`,
 			request.Version = version
 		}
 		request.Namespace, request.Workflow = s.namespace(), name
+		if dry.dry {
+			return a.dryRun(ctx, s, cmd, &request, "", &dry)
+		}
 		return a.start(ctx, s, &request, wait)
 	})
 	return cmd
+}
+
+// notDry refuses what only a dry run can do.
+func notDry(cmd *cobra.Command, workflow string) error {
+	for _, name := range dryRunOnly {
+		if cmd.Flags().Changed(name) {
+			return misuse(cmd, "--%s is for dry runs: add --dry-run", name)
+		}
+	}
+	if namesFile(workflow) {
+		return misuse(cmd, "%s is a file, and runs are of registered workflows; hand it over with signalbox workflow apply, or add --dry-run", workflow)
+	}
+	return nil
 }
 
 func (a *App) start(ctx context.Context, s *suite, request *schedulerv1.StartRunRequest, wait waitFlags) error {
