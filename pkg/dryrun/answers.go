@@ -3,6 +3,7 @@ package dryrun
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,7 +26,7 @@ func (p *player) invoked(ctx context.Context, c engine.Invoke) (engine.InputEven
 	var err error
 	switch {
 	case op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_PROBE:
-		answer.Output, answer.IsError, err = p.probed(ctx, op, args)
+		answer.Output, answer.IsError, err = p.probed(ctx, c, args)
 	case s == nil:
 		answer.Output = json.RawMessage("null")
 	case op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
@@ -37,17 +38,20 @@ func (p *player) invoked(ctx context.Context, c engine.Invoke) (engine.InputEven
 		if f := p.fails(s.ID, false); f != nil {
 			return failed(op, f, s), nil
 		}
-		answer.Output, answer.IsError, err = p.called(ctx, c.StepPath, s, args)
+		answer.Output, answer.IsError, err = p.called(ctx, c, s, args)
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return engine.Unanswered{
-			OperationID: op.GetId(), Attempt: op.GetAttempt(), Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: err.Error(),
-		}, nil
+	if err == nil {
+		return answer, nil
 	}
-	return answer, nil
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	none := engine.Unanswered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: err.Error()}
+	var failure *CallError
+	if errors.As(err, &failure) {
+		none.Type = failure.Type
+	}
+	return none, nil
 }
 
 // failed is an attempt that fails as it was asked for. An answer that does not come in time leaves open whether the call had its effect.
@@ -70,17 +74,26 @@ func failed(op *workflowv1.OpenOperation, f *failing, s *workflow.Step) engine.I
 }
 
 // called is the answer to a step's call.
-func (p *player) called(ctx context.Context, path string, s *workflow.Step, args json.RawMessage) (json.RawMessage, bool, error) {
-	if v, source, ok := p.known(path, s); ok && source != SourceDryRunOutput || p.opts.Reader == nil || s.Tool == nil || s.Tool.Effect != workflowv1.Effect_EFFECT_READ {
-		if !ok {
-			v, source = p.sampled(s)
-		}
-		p.sources[s.ID] = source
-		return v, false, nil
+func (p *player) called(ctx context.Context, c engine.Invoke, s *workflow.Step, args json.RawMessage) (json.RawMessage, bool, error) {
+	v, source, ok := p.known(c.StepPath, s)
+	if mayCall := p.opts.Reader != nil && s.Tool != nil && s.Tool.Effect == workflowv1.Effect_EFFECT_READ; mayCall && (!ok || source == SourceDryRunOutput) {
+		p.sources[s.ID] = SourceCalled
+		return p.read(ctx, c, args)
 	}
-	v, isError, err := p.opts.Reader.Read(ctx, s.Tool.Server, s.Tool.Tool, args)
-	p.sources[s.ID] = SourceCalled
-	return v, isError, err
+	if !ok {
+		v, source = p.sampled(s)
+	}
+	p.sources[s.ID] = source
+	return v, false, nil
+}
+
+// read really calls a READ tool. Its time is that of the attempt.
+func (p *player) read(ctx context.Context, c engine.Invoke, args json.RawMessage) (json.RawMessage, bool, error) {
+	op := c.Operation
+	return p.opts.Reader.Read(ctx, Call{
+		Definition: p.def, RunID: p.opts.RunID, Server: op.GetServer(), Tool: op.GetTool(), StepPath: c.StepPath, OperationID: op.GetId(),
+		Attempt: op.GetAttempt(), Arguments: args, Timeout: op.GetDeadline().AsTime().Sub(op.GetIntentTime().AsTime()),
+	})
 }
 
 // known is an output that somebody gave: for the dry run, by another run, or with the definition.
@@ -140,12 +153,12 @@ func (p *player) undone(s *workflow.Step) json.RawMessage {
 }
 
 // probed is the answer of a probe: it is a READ, and may be called.
-func (p *player) probed(ctx context.Context, op *workflowv1.OpenOperation, args json.RawMessage) (json.RawMessage, bool, error) {
+func (p *player) probed(ctx context.Context, c engine.Invoke, args json.RawMessage) (json.RawMessage, bool, error) {
 	if p.opts.Reader != nil {
-		return p.opts.Reader.Read(ctx, op.GetServer(), op.GetTool(), args)
+		return p.read(ctx, c, args)
 	}
 	v := json.RawMessage("null")
-	if pol, ok := p.def.ToolPolicy(op.GetServer(), op.GetTool()); ok {
+	if pol, ok := p.def.ToolPolicy(c.Operation.GetServer(), c.Operation.GetTool()); ok {
 		v, _ = sampleOf(pol.OutputSchema)
 	}
 	return v, false, nil

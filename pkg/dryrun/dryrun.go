@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
@@ -70,11 +71,38 @@ type Failure struct {
 	Undo bool
 }
 
-// Reader calls a READ tool.
+// Reader calls READ tools.
 type Reader interface {
-	// Read calls it once. An error of the tool itself is an output with isError.
-	Read(ctx context.Context, server, tool string, arguments json.RawMessage) (output json.RawMessage, isError bool, err error)
+	// Read calls a tool once. An error of the tool itself is an output with isError. Where the call fails, the error may be a *CallError.
+	Read(ctx context.Context, c Call) (output json.RawMessage, isError bool, err error)
 }
+
+// Call is a call of a READ tool.
+type Call struct {
+	// Definition that calls it: its secrets go with the call. RunID is that of the run, or of the sub-workflow's.
+	Definition *workflow.Definition
+	RunID      string
+	// Server and Tool name the tool as the catalogue does.
+	Server, Tool string
+	// StepPath is the step that calls it, OperationID what the run knows the call by, Attempt counts from 1.
+	StepPath, OperationID string
+	Attempt               uint32
+	// Arguments is a JSON object.
+	Arguments json.RawMessage
+	// Timeout is how long it may take.
+	Timeout time.Duration
+}
+
+// CallError is a call that failed.
+type CallError struct {
+	// Type of the error, as a real run would have it.
+	Type errorsv1.ErrorType
+	// Message in words.
+	Message string
+}
+
+// Error returns the message.
+func (e *CallError) Error() string { return e.Message }
 
 // Workflows finds definitions of sub-workflows.
 type Workflows interface {

@@ -190,24 +190,28 @@ func TestOutputsComeByPrecedence(t *testing.T) {
 	}
 }
 
-// reader answers with a closed thing; tool "broken" does not.
-type reader struct{ fails int }
+// reader answers with a closed thing, or fails with an error of a type.
+type reader struct{ fails errorsv1.ErrorType }
 
-func (r reader) Read(_ context.Context, server, tool string, _ json.RawMessage) (json.RawMessage, bool, error) {
-	if server != "s" || tool != "read" {
-		return nil, false, fmt.Errorf("%s/%s was called", server, tool)
+func (r reader) Read(_ context.Context, c dryrun.Call) (json.RawMessage, bool, error) {
+	if c.Server != "s" || c.Tool != "read" || c.Definition == nil || c.Timeout != time.Minute || string(c.Arguments) != "{}" {
+		return nil, false, fmt.Errorf("the call is %+v", c)
 	}
-	if r.fails > 0 {
-		return nil, false, errors.New("away")
+	if r.fails != 0 {
+		return nil, false, &dryrun.CallError{Type: r.fails, Message: "away"}
 	}
 	return json.RawMessage(`{"status":"closed","n":3}`), false, nil
 }
 
 func TestAReadThatCannotBeCalledIsRetriedAndFails(t *testing.T) {
-	r := play(t, compiled(t, hello), dryrun.Options{Reader: reader{fails: 1}})
-	ends(t, r, failed)
-	if got := attempts(r); got != "read read read read" {
-		t.Errorf("attempts are %s", got)
+	for kind, want := range map[errorsv1.ErrorType]string{
+		errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE: "read read read read", errorsv1.ErrorType_ERROR_TYPE_UNAUTHORISED: "read",
+	} {
+		r := play(t, compiled(t, hello), dryrun.Options{Reader: reader{fails: kind}})
+		ends(t, r, failed)
+		if got := attempts(r); got != want || r.Run.GetProblem().GetType() != kind {
+			t.Errorf("%v: attempts are %s, the problem %v", kind, got, r.Run.GetProblem())
+		}
 	}
 }
 

@@ -142,7 +142,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	})
 	s.locks.Bind(s.core)
 	s.recovery.Bind(s.core)
-	s.control, s.work = rpc.NewControl(s.core), rpc.NewWork(s.core)
+	s.control = rpc.NewControl(s.core, core.NewDryRuns(s.state, gatewayclient.NewCatalogue(deps.Gateway), s.core, deps.Clock))
+	s.work = rpc.NewWork(s.core)
 	s.schedules = schedules.NewKeeper(schedules.Options{
 		Records: records, Runs: s.core, Reads: s.state, Clock: deps.Clock, Logger: deps.Logger, Words: rpc.Words,
 	})

@@ -19,6 +19,8 @@ type flight struct {
 	permit      string
 	// read is set for an agent's READ, which is not on record before its answer.
 	read *readCall
+	// told is set for a READ of a dry run, which belongs to no run.
+	told func(AttemptResult)
 }
 
 // readCall is an agent's READ under way.
@@ -320,6 +322,10 @@ func (s *Scheduler) report(fl *flight, r AttemptResult) {
 
 // land brings a result to its run.
 func (s *Scheduler) land(fl *flight, r AttemptResult) {
+	if fl.told != nil {
+		fl.told(r)
+		return
+	}
 	if fl.read != nil {
 		s.landRead(fl, r)
 		return

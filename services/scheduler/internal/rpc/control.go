@@ -19,10 +19,11 @@ import (
 type Control struct {
 	schedulerv1.UnsafeRunControlServiceServer
 	scheduler *core.Scheduler
+	dryRuns   *core.DryRuns
 }
 
 // NewControl makes it.
-func NewControl(s *core.Scheduler) *Control { return &Control{scheduler: s} }
+func NewControl(s *core.Scheduler, d *core.DryRuns) *Control { return &Control{scheduler: s, dryRuns: d} }
 
 func namespace(s string) string {
 	if s == "" {

@@ -40,8 +40,3 @@ func (*Control) ForkRun(context.Context, *schedulerv1.ForkRunRequest) (*schedule
 func (*Control) MigrateRun(context.Context, *schedulerv1.MigrateRunRequest) (*schedulerv1.MigrateRunResponse, error) {
 	return nil, unbuilt()
 }
-
-// DryRun is not built yet.
-func (*Control) DryRun(context.Context, *schedulerv1.DryRunRequest) (*schedulerv1.DryRunResponse, error) {
-	return nil, unbuilt()
-}
