@@ -35,9 +35,11 @@ type linter struct {
 	refs map[*Step]*stepRef
 	// begunBy tells of the step of a fallback whose handler runs it.
 	begunBy map[*Step]begunBy
-	// assumed and raised keep what is asked for again and again: whether handlers may and must match, and what steps can fail with.
-	assumed map[assumption][2]bool
-	raised  map[*Step][]errorsv1.ErrorType
+	// assumed, raised and handledBy keep what is asked for again and again: whether handlers may and must match, what steps can fail with, and
+	// who may take it.
+	assumed   map[assumption][2]bool
+	raised    map[*Step][]errorsv1.ErrorType
+	handledBy map[*Step][]*Handler
 }
 
 // begunBy is where the handler stands that runs a fallback's step: at a step, else at a state, else in the outermost scope.
@@ -49,7 +51,7 @@ type begunBy struct {
 func newLinter(c *compiler) *linter {
 	l := &linter{
 		compiler: c, graph: c.graph(), refs: map[*Step]*stepRef{}, begunBy: map[*Step]begunBy{},
-		assumed: map[assumption][2]bool{}, raised: map[*Step][]errorsv1.ErrorType{},
+		assumed: map[assumption][2]bool{}, raised: map[*Step][]errorsv1.ErrorType{}, handledBy: map[*Step][]*Handler{},
 	}
 	note := func(handlers []*Handler, by begunBy) {
 		for _, h := range handlers {

@@ -23,9 +23,13 @@ type assignment struct {
 	insides map[*Step][]innerStep
 	// items are the steps inside maps.
 	items []int
-	// current is the state that is gone through, reader the step; nil: the state's own guards and locks.
+	// routes is how many ways have been shown: each costs to go through all states once more.
+	routes int
+	// current is the state that is gone through, reader the step; nil: the state's own guards and locks. Begun tells that the reader has its
+	// own locks.
 	current *State
 	reader  *Step
+	begun   bool
 }
 
 // innerStep is a step inside another.
@@ -79,7 +83,7 @@ func (a *assignment) read(f facts, exprs ...*Expr) {
 		return
 	}
 	for _, e := range exprs {
-		if e != nil && len(e.reads) > 0 {
+		if e != nil && (len(e.reads) > 0 || e.uses["locks"]) {
 			a.look(e, f)
 		}
 	}
@@ -101,11 +105,11 @@ func (a *assignment) enter(w way, f facts) {
 	if a.went != nil {
 		a.went(w, f)
 	}
-	merged := merge(a.in[w.to], f)
-	if old, known := a.in[w.to]; known && slices.Equal(old, merged) {
+	old := a.in[w.to]
+	if old != nil && f.within(old) {
 		return
 	}
-	a.in[w.to] = merged
+	a.in[w.to] = merge(old, f)
 	if !slices.Contains(a.queue, w.to) {
 		a.queue = append(a.queue, w.to)
 	}
@@ -226,7 +230,7 @@ func (a *assignment) step(s *Step, f facts) facts {
 	if f == nil {
 		return nil
 	}
-	a.reader = s
+	a.reader, a.begun = s, false
 	a.read(f, s.If)
 	begun, after := f, facts(nil)
 	if s.If != nil {
@@ -238,6 +242,7 @@ func (a *assignment) step(s *Step, f facts) facts {
 		after = merge(after, a.set(a.work(s, begun), s, maySucceeded))
 		a.reader = s
 	}
+	a.begun = true
 	failed := a.forget(a.set(f, s, mayFailed), s)
 	if st := s.State; st != nil && st.Deadline > 0 && s.Block.Owner == nil && !a.refs[s].fallback {
 		a.stateFails(st, failed, errorsv1.ErrorType_ERROR_TYPE_DEADLINE)
@@ -250,7 +255,10 @@ func (a *assignment) step(s *Step, f facts) facts {
 
 // handlersOf are the handlers that may take an error of a step.
 func (l *linter) handlersOf(s *Step) []*Handler {
-	var out []*Handler
+	out, ok := l.handledBy[s]
+	if ok {
+		return out
+	}
 	for _, t := range l.raises(s) {
 		taken, _ := l.answersOf(s, t)
 		for _, h := range taken {
@@ -259,6 +267,7 @@ func (l *linter) handlersOf(s *Step) []*Handler {
 			}
 		}
 	}
+	l.handledBy[s] = out
 	return out
 }
 
@@ -308,6 +317,7 @@ func (a *assignment) reads(s *Step, f facts) {
 	for _, lock := range s.Locks {
 		a.read(f, lock.Key)
 	}
+	a.begun = true
 	a.read(f, s.exprs()...)
 }
 

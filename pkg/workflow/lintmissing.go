@@ -26,18 +26,68 @@ func (l *linter) assignments() {
 			}
 		}}
 		r.check(e.root(), f)
+		for _, lock := range a.notHeld(e) {
+			if key := [2]string{e.Path, "lock " + lock}; !told[key] {
+				told[key] = true
+				a.fault("L5", e.Path, "take the lock at the step or its state, or guard it with has(locks."+lock+".token)", "lock %q is not held here, so that it has no token", lock)
+			}
+		}
 	}
 	a.revisit()
 	var ended facts
 	for _, name := range sortedKeys(a.in) {
 		if st := a.out.States[name]; succeeds(st.Terminal) {
 			ended = merge(ended, a.in[name])
-			a.current = st
+			a.current, a.reader = st, nil
 		}
 	}
 	for _, field := range a.out.Result {
 		a.read(ended, field.Expr)
 	}
+}
+
+// notHeld are the locks whose tokens an expression reads without asking whether they are held, and that neither the state nor a step around
+// holds.
+func (a *assignment) notHeld(e *Expr) []string {
+	var out []string
+	asked := map[string]bool{}
+	if !e.uses["locks"] {
+		return nil
+	}
+	ast.PreOrderVisit(e.root(), ast.NewExprVisitor(func(x ast.Expr) {
+		if x.Kind() != ast.SelectKind {
+			return
+		}
+		of := x.AsSelect().Operand()
+		if of.Kind() == ast.IdentKind && of.AsIdent() == "locks" {
+			asked[x.AsSelect().FieldName()] = asked[x.AsSelect().FieldName()] || x.AsSelect().IsTestOnly()
+		}
+		if x.AsSelect().IsTestOnly() && of.Kind() == ast.SelectKind && of.AsSelect().Operand().Kind() == ast.IdentKind && of.AsSelect().Operand().AsIdent() == "locks" {
+			asked[of.AsSelect().FieldName()] = true
+		}
+	}))
+	for _, name := range sortedKeys(asked) {
+		if !asked[name] && !a.holds(name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// holds reports whether a lock is held where expressions are looked at.
+func (a *assignment) holds(lock string) bool {
+	has := func(uses []*LockUse) bool {
+		return slices.ContainsFunc(uses, func(u *LockUse) bool { return u.Name == lock })
+	}
+	if has(a.current.Locks) || a.reader != nil && a.begun && has(a.reader.Locks) {
+		return true
+	}
+	for s := a.reader; s != nil && s.Block != nil; s = s.Block.Owner {
+		if s != a.reader && has(s.Locks) {
+			return true
+		}
+	}
+	return false
 }
 
 // succeeds reports whether a run with the outcome has a result.
@@ -117,6 +167,10 @@ func (a *assignment) route(index int, may statuses) string {
 	lacks := may &^ withOutput
 	if may&mayPending != 0 {
 		lacks = mayPending
+	}
+	const most = 10
+	if a.routes++; a.routes > most {
+		return "not every way here runs it"
 	}
 	into := map[string][]way{}
 	a.went = func(w way, f facts) {

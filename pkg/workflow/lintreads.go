@@ -37,6 +37,16 @@ func (f facts) with(i int, s statuses) facts {
 	return out
 }
 
+// within reports whether others hold wherever these do.
+func (f facts) within(others facts) bool {
+	for i := range f {
+		if f[i]&^others[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // merge is what holds where two ways meet.
 func merge(a, b facts) facts {
 	switch {

@@ -14,6 +14,7 @@ import (
 // a whole: while effects of its items stand it is not begun again for other items.
 func (l *linter) repeats() {
 	for _, step := range l.inText() {
+		l.repeatedWorkflow(step)
 		if step.Tool == nil || step.State == nil || step.Tool.Effect < workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || step.Tool.Declaration == nil {
 			continue
 		}
@@ -43,6 +44,21 @@ func (l *linter) repeats() {
 				"state %q can be entered again, and then %s with other arguments raises already-done: its first effect stands", step.State.Name, tool)
 		}
 	}
+}
+
+// repeatedWorkflow warns of a sub-workflow with effects that runs again, with another input, while those of its first run stand.
+func (l *linter) repeatedWorkflow(step *Step) {
+	effect, known := l.effectOf(step)
+	if step.Workflow == nil || !known || effect <= workflowv1.Effect_EFFECT_READ || step.State == nil || step.Compensate != nil && step.Compensate.NoneNeeded != "" {
+		return
+	}
+	undone := func(e edge) bool { return e.undoes && step.undoneBy(e.scope) }
+	if !l.graph.onCycle(step.State.Name, func(e edge) bool { return !undone(e) }) || !varies(step.Workflow.Input.exprs()...) {
+		return
+	}
+	l.warn("L16", fieldPath(l.at(step), "workflow"),
+		"undo it before the second visit, make its input the same on every visit, or say with compensate: {none_needed: …} why each visit may have its own effect",
+		"state %q can be entered again, and then workflow %s with another input runs once more: the effects of the first run stand", step.State.Name, step.Workflow.Name)
 }
 
 // outermostMap is the outermost map around a step; nil: there is none.

@@ -42,7 +42,7 @@ var lintRules = []Rule{
 	{
 		"L5", "definite assignment", "Reading `steps.x.output` where x may not have run, may have been skipped by its `if` or by a handler, may have failed, stands inside a " +
 			"map, or in a branch that its parallel step can do without. All ways are followed: transitions with their guards, handlers at each step, fallbacks, joins and undo. " +
-			"`has(steps.x.output)`, a comparison of `steps.x.status` and one of the output with null are understood as guards, in `&&`, `||`, `?:`, in the `if` of the step and in the guard of a transition on the way.",
+			"`has(steps.x.output)`, a comparison of `steps.x.status` and one of the output with null are understood as guards, in `&&`, `||`, `?:`, in the `if` of the step and in the guard of a transition on the way. Likewise the token of a lock that neither the state nor a step around holds.",
 		"The expression fails on exactly the way that nobody tried. That a person skips a step by hand is not foreseen: they answer for it.", SeverityError,
 	},
 	{
@@ -97,7 +97,7 @@ var lintRules = []Rule{
 	},
 	{
 		"L16", "repeated effect", "A write on a cycle whose arguments can differ from visit to visit, whose key does not, and whose first effect is not undone before the second " +
-			"visit, unless `already-done` is handled; likewise a map of writes whose items can differ. In a map, an idempotency key that is the same for all items. For an idempotent write: a warning.",
+			"visit, unless `already-done` is handled; likewise a map of writes whose items can differ. In a map, an idempotency key that is the same for all items. For an idempotent write, and for a workflow with effects that runs once more: a warning.",
 		"An effect that stands is never repeated: the second visit gets the first one's output, or fails with already-done.", SeverityError,
 	},
 }
