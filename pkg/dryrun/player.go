@@ -89,7 +89,9 @@ func (p *player) Event(sequence uint64) *workflowv1.HistoryEvent {
 const breakerPause = 30 * time.Second
 
 // Upgrade implements engine.Gate: a dry run is one of its own version.
-func (p *player) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition { return nil }
+func (p *player) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition {
+	return nil
+}
 
 // Admit implements engine.Gate: every slot is free, and a breaker is open only where that is injected.
 func (p *player) Admit(_, _, _, stepPath string) engine.Admission {

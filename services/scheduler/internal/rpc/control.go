@@ -23,7 +23,9 @@ type Control struct {
 }
 
 // NewControl makes it.
-func NewControl(s *core.Scheduler, d *core.DryRuns) *Control { return &Control{scheduler: s, dryRuns: d} }
+func NewControl(s *core.Scheduler, d *core.DryRuns) *Control {
+	return &Control{scheduler: s, dryRuns: d}
+}
 
 func namespace(s string) string {
 	if s == "" {

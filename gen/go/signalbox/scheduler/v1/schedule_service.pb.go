@@ -106,19 +106,19 @@ type Schedule struct {
 	//	*Schedule_Interval
 	When isSchedule_When `protobuf_oneof:"when"`
 	// Time zone of cron, as "Europe/Berlin". Unset: UTC. A time that does not exist because clocks are put forward is passed over; one that
-	// exists twice counts once.
+	// exists twice counts once, the first time.
 	TimeZone string `protobuf:"bytes,8,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	// Unset: skip.
 	Overlap OverlapPolicy `protobuf:"varint,9,opt,name=overlap,proto3,enum=signalbox.scheduler.v1.OverlapPolicy" json:"overlap,omitempty"`
-	// Each start is put off by up to this long, the same for the same time. Unset: 0.
+	// Each start is put off by up to this long, the same for the same time; never to the next time, nor beyond end_time. Unset: 0.
 	Jitter *durationpb.Duration `protobuf:"bytes,10,opt,name=jitter,proto3" json:"jitter,omitempty"`
-	// How late a missed time may still be caught up after an outage. Unset: 1 minute.
+	// How late a missed time may still be caught up after an outage. Unset: 1 minute; less than 10 seconds counts as 10 seconds.
 	CatchUp *durationpb.Duration `protobuf:"bytes,11,opt,name=catch_up,json=catchUp,proto3" json:"catch_up,omitempty"`
-	// Whether it starts nothing for now.
+	// Whether it starts nothing for now. Times that pass meanwhile are not made up for.
 	Paused bool `protobuf:"varint,12,opt,name=paused,proto3" json:"paused,omitempty"`
-	// First and last moment at which it starts anything. Unset: no limit.
+	// The first moment that can be one of its times. Unset: no limit.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The last moment. Unset: no limit.
+	// The last moment that can be one of its times; a time that is caught up or had to wait starts later. Unset: no limit.
 	EndTime       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -288,7 +288,7 @@ type ScheduleInfo struct {
 	Schedule *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// When it was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Times to come, at most five.
+	// Times to come, at most five, without jitter. None while it is paused.
 	NextTimes []*timestamppb.Timestamp `protobuf:"bytes,3,rep,name=next_times,json=nextTimes,proto3" json:"next_times,omitempty"`
 	// The last starts, newest first, at most ten.
 	Recent []*ScheduledRun `protobuf:"bytes,4,rep,name=recent,proto3" json:"recent,omitempty"`

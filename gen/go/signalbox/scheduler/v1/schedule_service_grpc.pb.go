@@ -43,7 +43,8 @@ type ScheduleServiceClient interface {
 	DeleteSchedule(ctx context.Context, in *DeleteScheduleRequest, opts ...grpc.CallOption) (*DeleteScheduleResponse, error)
 	// PauseSchedule stops or lets go on. Errors: SCHEDULE_NOT_FOUND.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
-	// BackfillSchedule starts the runs of past times. Errors: SCHEDULE_NOT_FOUND, ARGUMENTS_INVALID.
+	// BackfillSchedule starts the runs of past times, at most 1,000 in one call, whatever the overlap policy says and also while the schedule
+	// is paused. Errors: SCHEDULE_NOT_FOUND, ARGUMENTS_INVALID.
 	BackfillSchedule(ctx context.Context, in *BackfillScheduleRequest, opts ...grpc.CallOption) (*BackfillScheduleResponse, error)
 }
 
@@ -131,7 +132,8 @@ type ScheduleServiceServer interface {
 	DeleteSchedule(context.Context, *DeleteScheduleRequest) (*DeleteScheduleResponse, error)
 	// PauseSchedule stops or lets go on. Errors: SCHEDULE_NOT_FOUND.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
-	// BackfillSchedule starts the runs of past times. Errors: SCHEDULE_NOT_FOUND, ARGUMENTS_INVALID.
+	// BackfillSchedule starts the runs of past times, at most 1,000 in one call, whatever the overlap policy says and also while the schedule
+	// is paused. Errors: SCHEDULE_NOT_FOUND, ARGUMENTS_INVALID.
 	BackfillSchedule(context.Context, *BackfillScheduleRequest) (*BackfillScheduleResponse, error)
 	mustEmbedUnimplementedScheduleServiceServer()
 }

@@ -1994,13 +1994,15 @@ type DryRunRequest struct {
 	Input []byte `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"`
 	// Failures to inject.
 	Failures []*InjectedFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
-	// Outputs by step id, raw JSON; they go before dry_run_output and samples.
+	// Outputs by step id, raw JSON; they go before recorded ones, calls, dry_run_output and samples. Of a step that waits for an event it is the
+	// event, or only its data; for several a list.
 	Outputs map[string][]byte `protobuf:"bytes,7,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Run whose recorded outputs are used where it has any. Empty: none.
 	OutputsOfRun string `protobuf:"bytes,8,opt,name=outputs_of_run,json=outputsOfRun,proto3" json:"outputs_of_run,omitempty"`
-	// Whether READ tools are really called.
+	// Whether READ tools are really called, where no output is given or recorded.
 	CallReads bool `protobuf:"varint,9,opt,name=call_reads,json=callReads,proto3" json:"call_reads,omitempty"`
-	// Decisions at human gates by step id. A gate that is not named takes its first decision.
+	// Decisions by step id: of human gates, and of what a person is asked where something went wrong. A gate that is not named takes its first
+	// decision; other questions that are not are what the run waits for.
 	Decisions     map[string]string `protobuf:"bytes,10,rep,name=decisions,proto3" json:"decisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2111,7 +2113,8 @@ type InjectedFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Step id.
 	StepId string `protobuf:"bytes,1,opt,name=step_id,json=stepId,proto3" json:"step_id,omitempty"`
-	// Error type as authors spell it, as in "unavailable".
+	// Error type as authors spell it, as in "unavailable". A call that fails with "timeout" or "unknown-outcome" may have had its effect. Which
+	// types a step can fail with depends on what it does; another is refused with the list.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// How many attempts fail. 0: all.
 	Times uint32 `protobuf:"varint,3,opt,name=times,proto3" json:"times,omitempty"`
@@ -2188,7 +2191,9 @@ type DryRunResponse struct {
 	Run *v1.Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
 	// Its result.
 	Result *v1.Payload `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
-	// Where each step's output came from, by step id: "given", "recorded", "dry_run_output", "sample", "called".
+	// Where each step's output came from, by step id: "given", "recorded", "called", "dry_run_output", "sample", "null" where no sample could be
+	// made, "emitted" for an event that the run itself had emitted, "dry_run" for a sub-workflow that was played too. The steps of such a one
+	// are "step/inner".
 	Sources map[string]string `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What it would wait for, when it would not end.
 	Waits         []*Wait `protobuf:"bytes,5,rep,name=waits,proto3" json:"waits,omitempty"`

@@ -74,7 +74,7 @@ type RunControlServiceClient interface {
 	// MIGRATION_REFUSED with what stands in the way.
 	MigrateRun(ctx context.Context, in *MigrateRunRequest, opts ...grpc.CallOption) (*MigrateRunResponse, error)
 	// DryRun runs a workflow in memory: nothing is written and only READ tools may be called, if asked for. Errors: WORKFLOW_NOT_FOUND,
-	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID.
+	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID, RUN_NOT_FOUND, PAYLOAD_TOO_LARGE.
 	DryRun(ctx context.Context, in *DryRunRequest, opts ...grpc.CallOption) (*DryRunResponse, error)
 }
 
@@ -265,7 +265,7 @@ type RunControlServiceServer interface {
 	// MIGRATION_REFUSED with what stands in the way.
 	MigrateRun(context.Context, *MigrateRunRequest) (*MigrateRunResponse, error)
 	// DryRun runs a workflow in memory: nothing is written and only READ tools may be called, if asked for. Errors: WORKFLOW_NOT_FOUND,
-	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID.
+	// VERSION_NOT_FOUND, DEFINITION_INVALID, ARGUMENTS_INVALID, RUN_NOT_FOUND, PAYLOAD_TOO_LARGE.
 	DryRun(context.Context, *DryRunRequest) (*DryRunResponse, error)
 	mustEmbedUnimplementedRunControlServiceServer()
 }
