@@ -109,6 +109,21 @@ func TestOneAnswerNeedsNoRun(t *testing.T) {
 	expectStanding(t, got.GetStandings()[0], &escalationv1.Standing{})
 }
 
+// The reply to the last of several answers can be lost like any other.
+func TestTheLastVoteIsAcknowledgedAgain(t *testing.T) {
+	d := newDesk(t, escalation.Config{}).withGate()
+	d.decided()
+	d.record().Opened.Quorum, d.record().Closed.DecidedBy = 2, "cid, ann"
+	got, err := d.client.Resolve(t.Context(), approval())
+	if err != nil || got.GetRecord().GetState() != statev1.EscalationState_ESCALATION_STATE_RESOLVED {
+		t.Errorf("%v, %v", got, err)
+	}
+	request := approval()
+	request.DecidedBy = "cid"
+	_, err = d.client.Resolve(t.Context(), request)
+	wantRefusal(t, err, errorsv1.ErrorReason_ERROR_REASON_DECISION_DUPLICATE, `by "cid, ann"`)
+}
+
 // A gate in a branch, in an item, or in the place of a step that failed has its own rules too.
 func TestTheRequesterIsExcludedFromNestedGates(t *testing.T) {
 	gate := func() *workflowv1.Step {

@@ -159,11 +159,18 @@ func (a Answer) against(record *Record, by string) error {
 	case closed.GetDecision() != a.Decision:
 		return &Refusal{Why: ErrStale, Words: fmt.Sprintf("escalation %q was decided %q by %q %s; %q comes too late",
 			record.ID, closed.GetDecision(), closed.GetDecidedBy(), when, a.Decision)}
-	case closed.GetDecidedBy() != by || !sameValue(a.Value, closed.GetValue()):
+	case !record.closedBy(by) || !sameValue(a.Value, closed.GetValue()):
 		return &Refusal{Why: ErrDuplicate, Words: fmt.Sprintf("escalation %q was decided %q by %q %s; there is nothing left to do",
 			record.ID, closed.GetDecision(), closed.GetDecidedBy(), when)}
 	}
 	return nil
+}
+
+// closedBy reports whether somebody gave the answer that ended the escalation. Where several people agreed, all of them are recorded, in the
+// order of their answers, and the value is the last one's.
+func (r *Record) closedBy(name string) bool {
+	by := r.Closed.GetDecidedBy()
+	return by == name || r.quorum() > 1 && strings.HasSuffix(by, ", "+name)
 }
 
 // endings says how an escalation ended without a decision.
