@@ -93,7 +93,7 @@ func (d *Definitions) Register(ctx context.Context, r Registration) (Registered,
 
 // registered are the definitions that a sub-workflow can be. What keeps one from being read is left in unread.
 func (d *Definitions) registered(ctx context.Context, unread *error) workflow.Workflows {
-	return workflow.WorkflowsFunc(func(namespace, name, version string) (*workflow.Definition, bool) {
+	find := func(namespace, name, version string) (*workflow.Definition, bool) {
 		kept, err := d.store.FindDefinition(ctx, DefinitionKey{Namespace: namespace, Name: name, Version: version})
 		if err != nil || kept == nil {
 			*unread = cmp.Or(*unread, err)
@@ -104,7 +104,12 @@ func (d *Definitions) registered(ctx context.Context, unread *error) workflow.Wo
 			*unread = fmt.Errorf("definition %s %s: %w", kept.Name, kept.Version, err)
 		}
 		return child, err == nil
-	})
+	}
+	return registered{find, func(namespace, eventType string) []string {
+		names, err := d.emitters(ctx, namespace, eventType)
+		*unread = cmp.Or(*unread, err)
+		return names
+	}}
 }
 
 func (d *Definitions) definitionOf(compiled *workflow.Definition, source []byte, findings workflow.Findings) *Definition {
