@@ -19,7 +19,6 @@ import (
 type batchFlags struct {
 	filter         string
 	detach, dryRun bool
-	patience       time.Duration
 }
 
 func (b *batchFlags) bind(cmd *cobra.Command) {

@@ -80,7 +80,7 @@ func TestDryRunRefusesWhatItCannotDo(t *testing.T) {
 		{[]string{"hello", "--dry-run", "--request-id", "x"}, "--request-id means nothing to a dry run"},
 		{[]string{file, "--dry-run", "--version", "1.0.0"}, "the version of hello.yaml is in it"},
 		{[]string{"hello", "--dry-run", "--fail", "order"}, `"order" is not of the form STEP=TYPE[:TIMES]`},
-		{[]string{"hello", "--dry-run", "--fail", "order=unavailble"}, `"unavailble" is no type of error; did you mean "unavailable"?`},
+		{[]string{"hello", "--dry-run", "--fail", "order=unavailab"}, `"unavailab" is no type of error; did you mean "unavailable"?`},
 		{[]string{"hello", "--dry-run", "--fail", "order=timeout:0"}, `"0" is no number of attempts`},
 		{[]string{"hello", "--dry-run", "--fail", "order=timeout:x"}, `"x" is no number of attempts`},
 		{[]string{"hello", "--dry-run", "--step-output", "order={"}, `the output of step "order" is not JSON`},
