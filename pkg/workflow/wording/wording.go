@@ -66,7 +66,7 @@ func Events(w *workflowv1.WaitEvent) string {
 	join := func(filters []*workflowv1.EventFilter, word string) string {
 		var types []string
 		for _, f := range filters {
-			types = append(types, f.GetType())
+			types = append(types, Event(f.GetType()))
 		}
 		return strings.Join(types, word)
 	}
@@ -74,6 +74,17 @@ func Events(w *workflowv1.WaitEvent) string {
 		return join(w.GetAllOf(), " and ")
 	}
 	return join(w.GetAnyOf(), " or ")
+}
+
+// signalPrefix begins the type that a signal has as an event.
+const signalPrefix = "signal."
+
+// Event names a type of event: "com.example.paid", "signal hurry".
+func Event(eventType string) string {
+	if name, ok := strings.CutPrefix(eventType, signalPrefix); ok {
+		return "signal " + name
+	}
+	return eventType
 }
 
 // IDs are the ids of steps.

@@ -91,6 +91,7 @@ func (a *App) eventList(s *suite) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List events, oldest first",
+		Long:    "Lists the log of events, oldest first. The token that it prints goes on from there, now or when more events have come.",
 		Example: "  signalbox event list\n  signalbox event list --type com.example.order.paid --since-run 0198c7d2-1f3e-7a44",
 		Args:    Exactly(),
 	}
@@ -105,7 +106,10 @@ func (a *App) eventList(s *suite) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer a.pageNote(response.GetNextPageToken())
+		if token := response.GetNextPageToken(); token != "" {
+			// There is a token after the last event too: what comes later is found with it.
+			defer a.output.Note("go on from here, now or later: --page-token %s", token)
+		}
 		return a.table(response, "no events", []string{"position", "time", "type", "source", "subject", "run", "data"}, func() [][]string {
 			var rows [][]string
 			for _, e := range response.GetEvents() {

@@ -13,7 +13,7 @@ func branchFact(event *workflowv1.HistoryEvent) (step, what string, ok bool) {
 	switch fact := event.GetFact().(type) {
 	case *workflowv1.HistoryEvent_CompositeStarted:
 		e := fact.CompositeStarted
-		what := "begins " + plural(uint64(e.GetTotal()), "branch or item")
+		what := fmt.Sprintf("begins %d branches", e.GetTotal())
 		if len(e.GetItemsDigest()) > 0 {
 			what = "begins " + plural(uint64(e.GetTotal()), "item")
 		}
