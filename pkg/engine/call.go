@@ -65,6 +65,9 @@ func (m *machine) callTool(ev CallTool) error {
 	if m.answersFromRecord(a, pol, ev.Recorded) {
 		return m.replay(a, ev.Recorded)
 	}
+	if used := overBudget(task.Budget, a.GetTask()); used != "" {
+		return refuse(errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED, "the task has used %s; it ends", used)
+	}
 	if limit := task.Budget.GetMaxToolCalls(); limit > 0 && a.GetTask().GetCalls() >= limit {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED,
 			"the task may make %d tool calls and has made them; complete or fail the task with what is known", limit)

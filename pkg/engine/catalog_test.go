@@ -48,7 +48,7 @@ func tools(t fataler) []*workflowv1.ToolDeclaration {
 
 const preamble = `api_version: signalbox/v1
 metadata: {name: test, version: 1.0.0}
-escalations: {person: {levels: [{roles: [boss]}]}}
+escalations: {person: {levels: [{roles: [boss]}]}, two: {levels: [{roles: [desk]}, {roles: [boss], channel: pager, after: 10m}]}}
 `
 
 // compile compiles a definition that is written without its preamble. It is not linted: the interpreter must stand what a linter refuses.

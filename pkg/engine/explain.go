@@ -81,7 +81,7 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED:
 		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+": "+a.GetProblem().GetMessage(), people(def, a)
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
-		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId(), people(def, a)
+		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+votesWords(run, a.GetEscalationId()), people(def, a)
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED:
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:

@@ -83,6 +83,8 @@ func (f *Fold) applyStepFact(ev *workflowv1.HistoryEvent) bool {
 		f.undoSettled(fact.UndoSettled, seq)
 	case *workflowv1.HistoryEvent_EventConsumed:
 		f.eventConsumed(fact.EventConsumed, seq)
+	case *workflowv1.HistoryEvent_UsageReported:
+		f.usageReported(fact.UsageReported)
 	default:
 		return false
 	}
@@ -100,6 +102,8 @@ func (f *Fold) applyRunFact(ev *workflowv1.HistoryEvent) bool {
 		f.escalationOpened(fact.EscalationOpened, seq, now)
 	case *workflowv1.HistoryEvent_EscalationClosed:
 		f.escalationClosed(fact.EscalationClosed)
+	case *workflowv1.HistoryEvent_DecisionVoted:
+		f.decisionVoted(fact.DecisionVoted)
 	case *workflowv1.HistoryEvent_LockRequested:
 		f.Run.Locks = append(f.Run.Locks, clone(fact.LockRequested.GetHold()))
 	case *workflowv1.HistoryEvent_LockGranted:

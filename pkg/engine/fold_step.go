@@ -133,6 +133,7 @@ func (f *Fold) taskClaimed(e *workflowv1.TaskClaimed, now *timestamppb.Timestamp
 	}
 	t := a.GetTask()
 	t.Claims, t.TokenDigest, t.Worker, t.Diverged = e.GetClaim(), e.GetTokenDigest(), e.GetWorker(), false
+	t.EarlierTurns, t.EarlierTokens, t.EarlierCostUsd = t.GetTurns(), t.GetTokens(), t.GetCostUsd()
 	a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED, now, e.GetWakeTime()
 }
 
@@ -142,6 +143,9 @@ func (f *Fold) taskReleased(e *workflowv1.TaskReleased, now *timestamppb.Timesta
 		return
 	}
 	a.Task.TokenDigest, a.Task.Worker = nil, ""
+	if e.GetReason() == decidedRetry {
+		a.Task.Turns, a.Task.Tokens, a.Task.CostUsd, a.Task.Calls = 0, 0, 0, 0
+	}
 	a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED, now, nil
 }
 

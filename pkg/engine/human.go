@@ -56,22 +56,15 @@ type question struct {
 func (m *machine) openEscalation(q question) {
 	subject := nullable(q.subject)
 	sum := sha256.Sum256(subject)
+	var levels []*workflowv1.EscalationLevel
 	if q.roles == nil {
-		q.roles = m.rolesOf(q.code)
+		q.roles, levels = levelsOf(m.def, q.code)
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_EscalationOpened{EscalationOpened: &workflowv1.EscalationOpened{
 		EscalationId: fmt.Sprintf("%s.%d", m.run.GetId(), m.run.GetSequence()+1), Kind: q.kind, StepPath: q.path, OperationId: q.operation, Code: q.code,
 		Roles: q.roles, Decisions: q.decisions, Subject: inline(subject), SubjectDigest: sum[:], DueTime: m.after(q.due), Evidence: q.evidence,
-		Question: q.text, Quorum: max(q.quorum, 1),
+		Question: q.text, Quorum: max(q.quorum, 1), Levels: levels,
 	}}})
-}
-
-// rolesOf are the roles of the first level that the definition's escalation names; none when it names no such escalation: anyone may answer.
-func (m *machine) rolesOf(code string) []string {
-	if e := m.def.Proto.GetEscalations()[code]; len(e.GetLevels()) > 0 {
-		return e.GetLevels()[0].GetRoles()
-	}
-	return nil
 }
 
 // openGate asks the people of a human gate. Evidence that an escalated error left goes with the question.
@@ -149,9 +142,13 @@ func (m *machine) decide(d Decide) error {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "value is not valid JSON")
 	}
 	a := activeByPath(m.run, pending.GetStepPath())
-	if err := m.checkDecision(a, pending, d); err != nil {
+	if err := m.checkPerson(a, pending, opened, d.By); err != nil {
 		return err
 	}
+	if err := m.checkDecision(a, pending, d); err != nil || m.vote(pending, opened, d) {
+		return err
+	}
+	d.By = decidedBy(pending, d)
 	kind := pending.GetKind()
 	operation := pending.GetOperationId()
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_EscalationClosed{EscalationClosed: &workflowv1.EscalationClosed{
@@ -235,6 +232,10 @@ func (m *machine) errorDecided(s *instance, a *workflowv1.ActiveStep, d Decide) 
 	p := a.GetProblem()
 	switch d.Decision {
 	case DecisionRetry:
+		if a.GetTask() != nil {
+			m.offerAgain(a, decidedRetry)
+			return
+		}
 		m.again(a)
 	case DecisionProvideOutput:
 		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: d.Value, problem: p})

@@ -151,6 +151,8 @@ func (m *machine) take(ev InputEvent) error {
 		m.childEnded(ev)
 	case UndoRun:
 		err = m.undoRun(ev)
+	case ReportUsage:
+		err = m.reportUsage(ev)
 	case Pause:
 		m.pause(ev)
 	case Unpause:

@@ -129,7 +129,9 @@ func (a *actor) Admit(server, tool, breaker, stepPath string) engine.Admission {
 }
 
 // Upgrade implements engine.Gate.
-func (a *actor) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition { return nil }
+func (a *actor) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition {
+	return nil
+}
 
 // freeTaken gives back the slots of attempts that were decided and never committed.
 func (a *actor) freeTaken() {

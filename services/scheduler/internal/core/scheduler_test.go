@@ -336,7 +336,9 @@ type gateFunc func() engine.Admission
 
 func (g gateFunc) Admit(_, _, _, _ string) engine.Admission { return g() }
 
-func (g gateFunc) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition { return nil }
+func (g gateFunc) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition {
+	return nil
+}
 
 // A lock is freed at start only when the store confirms that no run holds it.
 func TestOrphanedLocksAreFreed(t *testing.T) {

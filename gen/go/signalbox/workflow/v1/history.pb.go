@@ -2581,7 +2581,7 @@ type TaskReleased struct {
 	StepPath string `protobuf:"bytes,1,opt,name=step_path,json=stepPath,proto3" json:"step_path,omitempty"`
 	// Number of the claim.
 	Claim uint32 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
-	// Why: "released", "expired", "timeout", or "retry".
+	// Why: "released", "expired", "timeout", "retry", or "decided" when a person decided to try again, with the whole budget.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
