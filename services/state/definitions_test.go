@@ -51,7 +51,8 @@ func TestRegister(t *testing.T) {
 			t.Errorf("second registration: %v", again)
 		}
 		_, err = s.definitions.Register(s.ctx, &statev1.RegisterRequest{Source: source("status", "1.2.0", "2"), Tools: catalogue})
-		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED, "1.2.0", d.GetDigest())
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED, "1.2.0", d.GetDigest(),
+			`(changed step "order" of state "main"`, `1 -> 2)`)
 		if e := refusal(t, err); e.Metadata()["digest"] != d.GetDigest() {
 			t.Errorf("metadata %v", e.Metadata())
 		}

@@ -67,7 +67,8 @@ type Registered struct {
 }
 
 // Register checks a definition and keeps it. It refuses with DEFINITION_INVALID and every finding, and with DEFINITION_CHANGED when the
-// version is kept with another digest. A definition that is kept already is no change.
+// version is kept with another digest. A definition that is kept already is no change, even when a sub-workflow that it names without a version has
+// a newer one since: what is kept stays as it was pinned, and a warning says so.
 func (d *Definitions) Register(ctx context.Context, r Registration) (Registered, error) {
 	file := cmp.Or(r.File, "definition")
 	var unread error
@@ -86,7 +87,7 @@ func (d *Definitions) Register(ctx context.Context, r Registration) (Registered,
 		return Registered{}, err
 	}
 	if kept.Digest != compiled.Digest {
-		return Registered{}, definitionChanged(kept, compiled.Digest)
+		return d.registerAgain(ctx, file, r, kept, compiled)
 	}
 	return Registered{Definition: kept, Findings: findings, Created: created}, nil
 }
@@ -147,10 +148,10 @@ func definitionInvalid(file string, findings workflow.Findings) *Refusal {
 	return r
 }
 
-func definitionChanged(kept *Definition, digest string) *Refusal {
+func definitionChanged(kept *Definition, digest, changes string) *Refusal {
 	r := refuse(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED,
-		"%s %s is registered with digest %s, which differs from %s, the one given; raise metadata.version",
-		kept.Name, kept.Version, kept.Digest, digest)
+		"%s %s is registered with digest %s, which differs from %s, the one given%s; raise metadata.version",
+		kept.Name, kept.Version, kept.Digest, digest, changes)
 	r.Metadata = map[string]string{"name": kept.Name, "version": kept.Version, "digest": kept.Digest, "given_digest": digest}
 	return r
 }

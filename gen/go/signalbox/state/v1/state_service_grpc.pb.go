@@ -30,8 +30,10 @@ const (
 //
 // DefinitionService keeps immutable versions of workflow definitions.
 type DefinitionServiceClient interface {
-	// Register checks a definition and keeps it. Registering the same definition again is no change.
-	// Errors: DEFINITION_INVALID with every finding, DEFINITION_CHANGED when the version exists with another body.
+	// Register checks a definition and keeps it. Registering the same definition again is no change, even when a sub-workflow that it names
+	// without a version has a newer one since: it stays pinned as it is, and a warning says so.
+	// Errors: DEFINITION_INVALID with every finding, DEFINITION_CHANGED, naming the first changes, when the version exists with another
+	// body.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
 	// GetDefinition reads one version. Errors: WORKFLOW_NOT_FOUND, VERSION_NOT_FOUND, each naming the near match.
 	GetDefinition(ctx context.Context, in *GetDefinitionRequest, opts ...grpc.CallOption) (*GetDefinitionResponse, error)
@@ -83,8 +85,10 @@ func (c *definitionServiceClient) ListDefinitions(ctx context.Context, in *ListD
 //
 // DefinitionService keeps immutable versions of workflow definitions.
 type DefinitionServiceServer interface {
-	// Register checks a definition and keeps it. Registering the same definition again is no change.
-	// Errors: DEFINITION_INVALID with every finding, DEFINITION_CHANGED when the version exists with another body.
+	// Register checks a definition and keeps it. Registering the same definition again is no change, even when a sub-workflow that it names
+	// without a version has a newer one since: it stays pinned as it is, and a warning says so.
+	// Errors: DEFINITION_INVALID with every finding, DEFINITION_CHANGED, naming the first changes, when the version exists with another
+	// body.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
 	// GetDefinition reads one version. Errors: WORKFLOW_NOT_FOUND, VERSION_NOT_FOUND, each naming the near match.
 	GetDefinition(context.Context, *GetDefinitionRequest) (*GetDefinitionResponse, error)
