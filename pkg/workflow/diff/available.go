@@ -191,7 +191,8 @@ func meet(have, more set) (set, bool) {
 
 // where is the place of a run in a state: the run itself, or an open frame of it.
 type where struct {
-	run   *workflowv1.Run
+	run *workflowv1.Run
+	// frame is the path of the frame; empty: the run itself, whatever its state was called when the step began.
 	frame string
 }
 
@@ -200,13 +201,17 @@ func stand(run *workflowv1.Run, here bool) *where {
 	if run == nil || !here {
 		return nil
 	}
-	return &where{run: run, frame: run.GetState()}
+	return &where{run: run}
 }
 
 // open is a step of the frame that is open.
 func (w *where) open(id string) *workflowv1.ActiveStep {
 	for _, a := range w.run.GetActive() {
-		if a.GetUndoSequence() == 0 && a.GetStepId() == id && frameOf(a.GetPath()) == w.frame {
+		frame := frameOf(a.GetPath())
+		if !strings.Contains(frame, "/") {
+			frame = ""
+		}
+		if a.GetUndoSequence() == 0 && a.GetStepId() == id && frame == w.frame {
 			return a
 		}
 	}

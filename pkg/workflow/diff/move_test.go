@@ -297,6 +297,24 @@ func TestValuesWhoseSchemaDiffersAreNamedAndChecked(t *testing.T) {
 	}
 }
 
+// What is open keeps the path that it began with, also when its state has another name since.
+func TestARunThatWasMovedMovesAgain(t *testing.T) {
+	run := paying()
+	run.State, run.Locks[0].State = "payment", "payment"
+	from := compile(t, strings.NewReplacer("  pay:", "  payment:", "to: pay}", "to: payment}").Replace(refund))
+	again := func(oldNew ...string) *workflow.Definition {
+		return compile(t, strings.NewReplacer(append([]string{"version: 1.0.0", "version: 3.0.0", "  pay:", "  payment:", "to: pay}", "to: payment}"}, oldNew...)...).Replace(refund))
+	}
+	if move, obstacles := diff.CanMove(from, again(), nil, run); len(obstacles) != 0 || move.State != "payment" {
+		t.Errorf("%q, %v", move.State, obstacles)
+	}
+	to := again("      - id: charge", "      - {id: rate, tool: {server: shop, tool: rate}}\n      - id: charge",
+		"effect: write, idempotency_argument: key}}", "effect: write, idempotency_argument: key, arguments: {rate: \"${steps.rate.output}\"}}}")
+	if _, obstacles := diff.CanMove(from, to, nil, run); !slices.Equal(kinds(obstacles), []string{"missing-output step payment/tell"}) {
+		t.Errorf("the new step is behind: %v", obstacles)
+	}
+}
+
 func TestTakes(t *testing.T) {
 	open, named := edited(t), edited(t, "deadline: 24h", "deadline: 24h\nversioning: {migrate_from: [1.0.0]}")
 	if !diff.Takes(open, "1.0.0", false) || diff.Takes(open, "1.0.0", true) {

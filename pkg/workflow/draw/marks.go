@@ -102,7 +102,7 @@ func (b *builder) mark(s *step, path string) {
 	b.markRecord(s)
 	var here []*workflowv1.ActiveStep
 	for _, a := range b.run.GetActive() {
-		if withoutIndexes(a.GetPath()) == path {
+		if inState(withoutIndexes(a.GetPath())) == inState(path) {
 			here = append(here, a)
 		}
 	}
@@ -189,7 +189,7 @@ func (b *builder) markBranches(s *step, path string) {
 	for i := range s.branches {
 		inner := &s.branches[i]
 		for _, a := range b.run.GetActive() {
-			if r := a.GetComposite().GetResults()[inner.name]; r != nil && withoutIndexes(a.GetPath()) == path {
+			if r := a.GetComposite().GetResults()[inner.name]; r != nil && inState(withoutIndexes(a.GetPath())) == inState(path) {
 				inner.mark, inner.stand = branchMark(r)
 			}
 		}
@@ -208,6 +208,12 @@ func branchMark(r *workflowv1.BranchResult) (mark, string) {
 	default:
 		return skipped, "cancelled"
 	}
+}
+
+// inState is a path without its state, whose name may have been another when the step began. Ids of steps are unique all the same.
+func inState(path string) string {
+	_, rest, _ := strings.Cut(path, "/")
+	return rest
 }
 
 // withoutIndexes is a path with "[]" in place of the index of an item.
