@@ -80,6 +80,7 @@ steps:
 
 const waiting = `
 signals: {go: {json_schema: {type: object, required: [speed], properties: {speed: {type: integer, minimum: 3}}}}}
+resources: {events: {sold: {external: true, data: {json_schema: {type: object, required: [price], properties: {price: {type: integer, minimum: 9}}}}}}}
 input: {json_schema: {type: object, required: [id], properties: {id: {type: string}}}}
 steps:
 	- {id: wait, timeout: 1h, wait_event: {FILTERS}, on_error: {handlers: [{types: [timeout], fallback: {output: OUTPUT}}]}}
@@ -95,6 +96,7 @@ func TestEventsAndSignalsCome(t *testing.T) {
 	for name, c := range map[string]struct{ filters, want string }{
 		"signal": {`any_of: [{type: signal.go}]`, `"data":{"speed":3},"filter":0`},
 		"event":  {`any_of: [{type: paid, source: shop, correlate: {data.order.id: input.id}}]`, `"source":"shop","subject":"","time":"2026-11-22T10:00:00Z","data":{"order":{"id":"sample"}},"filter":0`},
+		"typed":  {`any_of: [{type: sold, when: event.data.price > 8}]`, `"data":{"price":9}`},
 		"second": {`any_of: [{type: paid, when: "event.data.amount > 100"}, {type: signal.go}]`, `"filter":1`},
 		"all":    {`all_of: [{type: paid}, {type: signal.go}]`, `"data":{"speed":3}`},
 	} {
@@ -119,13 +121,28 @@ func TestAnEventThatIsGivenIsTaken(t *testing.T) {
 	}
 	// Without one, the sample does not meet the condition: the run waits, and says for what.
 	r := play(t, def, dryrun.Options{})
-	if len(r.Waits) != 1 || !strings.Contains(r.Waits[0].What, "an event of type paid") {
+	if len(r.Waits) != 1 || !strings.Contains(r.Waits[0].What, "an event of type paid; no event that could be made up meets its condition: give one as the output of wait") {
 		t.Errorf("the run waits for %+v", r.Waits)
 	}
 	r = play(t, def, dryrun.Options{Failures: []dryrun.Failure{{StepID: "wait", Type: "timeout"}}})
 	ends(t, r, failed)
 	if !r.Run.GetEndTime().AsTime().Equal(t0.Add(time.Hour)) {
 		t.Errorf("nothing came until %v", r.Run.GetEndTime().AsTime())
+	}
+}
+
+func TestTheDeclaredOutputSaysWhatAnEventHolds(t *testing.T) {
+	def := compiled(t, `
+steps:
+	- id: wait
+	  timeout: 1h
+	  wait_event: {any_of: [{type: signal.x, when: event.data.n > 4}]}
+	  output: {json_schema: {type: object, required: [data], properties: {data: {type: object, required: [n], properties: {n: {type: integer, minimum: 5}}}}}}
+`)
+	r := play(t, def, dryrun.Options{})
+	ends(t, r, succeeded)
+	if got := outputOf(r, "wait"); !strings.Contains(got, `"data":{"n":5}`) {
+		t.Errorf("the wait gives %s", got)
 	}
 }
 
@@ -153,11 +170,20 @@ func TestStepLocksCanBeOverdue(t *testing.T) {
 resources: {locks: {l: {key: "'k'", rank: 1, wait: 10m, lease: 20m}}}
 steps:
 	- {id: a, locks: [{lock: l}], tool: {server: s, tool: put}}
+	- {id: b, tool: {server: s, tool: put}}
 `)
-	ends(t, play(t, def, dryrun.Options{}), succeeded)
-	if len(def.States["main"].Steps[0].Locks) == 0 {
-		t.Skip("steps have no locks yet")
+	r := play(t, def, dryrun.Options{})
+	ends(t, r, succeeded)
+	if attempts(r) != "put put" || len(r.Run.GetLocks()) != 0 {
+		t.Errorf("attempts %s, locks %v", attempts(r), r.Run.GetLocks())
 	}
+	r = play(t, def, dryrun.Options{Failures: []dryrun.Failure{{StepID: "a", Type: "lock-overdue"}}})
+	ends(t, r, failed)
+	if r.Run.GetProblem().GetType() != errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE || !r.Run.GetEndTime().AsTime().Equal(t0.Add(10*time.Minute)) {
+		t.Errorf("it ended at %v with %v", r.Run.GetEndTime().AsTime(), r.Run.GetProblem())
+	}
+	_, err := dryrun.Run(t.Context(), def, dryrun.Options{Failures: []dryrun.Failure{{StepID: "b", Type: "lock-overdue"}}})
+	refused(t, err, errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID)
 }
 
 var inner = `

@@ -179,6 +179,9 @@ func (p *player) result() *Result {
 // waits are what the run waits for, and the sub-workflows that it waits for.
 func (p *player) waits() []engine.Wait {
 	waits := engine.Explain(p.def, p.run())
+	for i, w := range waits {
+		waits[i].What += p.hint(w.StepPath)
+	}
 	for _, c := range p.run().GetChildren() {
 		if q := p.children[c.GetRunId()]; q != nil {
 			waits = append(waits, q.waits()...)
@@ -190,6 +193,20 @@ func (p *player) waits() []engine.Wait {
 		})
 	}
 	return waits
+}
+
+// hint says how a dry run could be brought past something that it waits for.
+func (p *player) hint(path string) string {
+	a := p.active(path)
+	s := p.work(a)
+	switch {
+	case s == nil || p.parent != nil:
+	case a.GetEventWait() != nil:
+		return "; no event that could be made up meets its condition: give one as the output of " + s.ID
+	case p.stuck[a.GetEscalationId()]:
+		return "; to go on in the dry run, give a decision for " + s.ID
+	}
+	return ""
 }
 
 // Recorded are the outputs of a history, by step path and by step id, for Options.Recorded. Payloads must be there in full.

@@ -68,7 +68,7 @@ func (d *drawing) definition(tools []*workflowv1.ToolDeclaration) *workflow.Defi
 	var b strings.Builder
 	b.WriteString("api_version: signalbox/v1\nmetadata: {name: any, version: 1.0.0}\ndeadline: 6h\n")
 	fmt.Fprintf(&b, "compensation: {on_failure: %s}\n", d.pick("escalate_and_continue", "escalate_and_stop"))
-	b.WriteString("resources: {locks: {l: {key: \"'k'\", rank: 1, wait: 10m, lease: 20m}}}\n")
+	b.WriteString("resources: {locks: {l: {key: \"'k'\", rank: 1, wait: 10m, lease: 20m}, own: {key: \"'o'\", rank: 2, wait: 10m, lease: 2h}}}\n")
 	if d.chance(2) {
 		b.WriteString(d.handlers(0))
 	}
@@ -161,6 +161,9 @@ func (d *drawing) step(indent, depth int) string {
 			in, in, in, in, rapid.IntRange(1, 3).Draw(d.T, "concurrency"), in, rapid.IntRange(0, 2).Draw(d.T, "tolerated"), in, d.step(indent+6, depth-1))
 	}
 	out := fmt.Sprintf("%s- id: %s\n%s", in, id, do)
+	if d.chance(6) {
+		out += in + "  locks: [{lock: own}]\n"
+	}
 	if d.chance(3) {
 		out += in + "  timeout: 90m\n"
 	}

@@ -103,10 +103,13 @@ func (p *player) eventFor(a *workflowv1.ActiveStep, s *workflow.Step, n int) (*w
 	if v, from, ok := p.known(a.GetPath(), s); ok {
 		source = from
 		given(fields, v, n)
-	} else if schema := p.signalSchema(f.GetType()); schema != nil {
-		v, from := sampleOf(schema)
-		source = from
+	} else if schema := p.dataSchema(f.GetType()); schema != nil {
+		v, source = sampleOf(schema)
 		fields["data"], _ = decoded(v)
+	} else if s.Proto.GetOutput() != nil { // the author says what the event holds
+		if v, from := sampleOf(s.Output); from == SourceSample {
+			given(fields, v, n)
+		}
 	}
 	for path, value := range f.GetCorrelate() {
 		if v, err := decoded(value); err == nil {
@@ -158,12 +161,24 @@ func given(fields map[string]any, raw json.RawMessage, n int) {
 	}
 }
 
-func (p *player) signalSchema(kind string) *workflow.Schema {
-	name, signal := strings.CutPrefix(kind, workflow.SignalPrefix)
-	if !signal {
+// dataSchema is what the definition says about the data of a signal or of a type of events; nil: nothing.
+func (p *player) dataSchema(kind string) *workflow.Schema {
+	if name, signal := strings.CutPrefix(kind, workflow.SignalPrefix); signal {
+		return p.def.Signals[name]
+	}
+	declared := p.def.Proto.GetResources().GetEvents()[kind].GetData().GetJsonSchema()
+	if declared == nil {
 		return nil
 	}
-	return p.def.Signals[name]
+	raw, err := json.Marshal(declared.AsMap())
+	if err != nil {
+		return nil
+	}
+	schema, err := workflow.NewSchema(raw)
+	if err != nil {
+		return nil // the compiler has taken it
+	}
+	return schema
 }
 
 // put sets a field of nested objects.
