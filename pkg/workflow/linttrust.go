@@ -5,7 +5,8 @@ import (
 )
 
 // hints is the part of L15 that compares what the operator declares of a tool with what its server says of it. That expressions name no secret, that
-// an effect is no weaker than declared and that an agent gets no tool above its max_effect is checked where those are compiled.
+// an effect is no weaker than declared and that an agent gets no tool above its max_effect is checked where those are compiled. Only what a server
+// affirms counts: libraries write false for what nobody said.
 func (l *linter) hints() {
 	for _, key := range sortedKeys(l.tools) {
 		t := l.tools[key]
@@ -15,12 +16,10 @@ func (l *linter) hints() {
 		declared := t.effect()
 		const mend = "mend the tool's effect in signalbox.yaml, or have the server mended"
 		switch {
-		case declared == workflowv1.Effect_EFFECT_READ && t.hints.GetDestructive():
+		case declared == workflowv1.Effect_EFFECT_READ && t.hints.GetDestructive() && !t.hints.GetReadOnly():
 			l.warn("L15", t.at, mend, "tool %s is declared read, but its server says that it is destructive", t.name())
-		case declared == workflowv1.Effect_EFFECT_READ && t.hints.ReadOnly != nil && !t.hints.GetReadOnly():
-			l.warn("L15", t.at, mend, "tool %s is declared read, but its server says that it is not read-only", t.name())
-		case declared == workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE && t.hints.Idempotent != nil && !t.hints.GetIdempotent():
-			l.warn("L15", t.at, mend, "tool %s is declared idempotent_write, but its server says that it is not idempotent", t.name())
+		case declared == workflowv1.Effect_EFFECT_READ && t.hints.GetIdempotent() && !t.hints.GetReadOnly():
+			l.warn("L15", t.at, mend, "tool %s is declared read, but its server says that it writes, the same however often it is called", t.name())
 		case declared > workflowv1.Effect_EFFECT_READ && t.hints.GetReadOnly():
 			l.warn("L15", t.at, mend, "tool %s is declared %s, but its server says that it only reads", t.name(), effectName(declared))
 		}

@@ -3,6 +3,8 @@ package core
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
@@ -12,6 +14,7 @@ func TestEffectOfATool(t *testing.T) {
 	own := map[string]Policy{"t": {Effect: workflowv1.Effect_EFFECT_IRREVERSIBLE}}
 	both := map[string]Policy{"t": {Effect: workflowv1.Effect_EFFECT_IRREVERSIBLE}, EveryTool: {Effect: workflowv1.Effect_EFFECT_READ}}
 	server := map[string]Policy{EveryTool: {Effect: workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE}}
+	said := &workflowv1.ToolHints{ReadOnly: proto.Bool(false)}
 	for name, tc := range map[string]struct {
 		tool     Tool
 		policies map[string]Policy
@@ -27,6 +30,9 @@ func TestEffectOfATool(t *testing.T) {
 		got := declareAll("s", []Tool{tc.tool}, tc.policies)[0]
 		if got.GetEffect() != tc.want || got.GetEffectDeclared() != tc.declared {
 			t.Errorf("%s: %v, declared %v", name, got.GetEffect(), got.GetEffectDeclared())
+		}
+		if hints := declareAll("s", []Tool{{Name: "t", Hints: said}}, tc.policies)[0].GetHints(); !proto.Equal(hints, said) {
+			t.Errorf("%s: the hints are %v", name, hints)
 		}
 	}
 }

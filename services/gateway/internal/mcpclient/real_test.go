@@ -68,6 +68,9 @@ func TestCallsReachRealServersEveryWay(t *testing.T) {
 			if !echo.Destructive || echo.Description != "Says it again." || !strings.Contains(string(echo.InputSchema), `"text"`) {
 				t.Errorf("echo was listed as %+v", echo)
 			}
+			if h := echo.Hints; h == nil || !h.GetDestructive() || h.GetReadOnly() {
+				t.Errorf("the server says of echo: %v", h)
+			}
 		})
 	}
 }
