@@ -73,6 +73,9 @@ func (a *actor) act(d *decided) {
 		a.s.tasks.note(a.key, op)
 	}
 	for _, an := range d.answers {
+		if an.message.led != nil {
+			an.message.led(an.events)
+		}
 		if an.message.done != nil {
 			an.message.done(an.sequence, nil)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
@@ -17,6 +19,8 @@ type message struct {
 	start *startOrder
 	// done is told the run's sequence once the input is durable, or why it was not taken. May be nil.
 	done func(sequence uint64, err error)
+	// led is told the events that the input led to, before done. May be nil.
+	led func([]*workflowv1.HistoryEvent)
 	// extra are ledger entries' outputs that the input needs beside what engine.Needs names.
 	extra []uint64
 }
@@ -27,6 +31,11 @@ type startOrder struct {
 	shard         uint32
 	requestID     string
 	requestDigest []byte
+	// For a fork: inherited are the events of its history so far, as they are stored, folded in fold; values are those that its first input may
+	// read, in full.
+	inherited []*workflowv1.HistoryEvent
+	fold      *engine.Fold
+	values    map[uint64]*workflowv1.HistoryEvent
 }
 
 // actor is a run that has something to do. While it has, one goroutine takes its inputs.
@@ -145,6 +154,7 @@ type refusedInput struct {
 type answer struct {
 	message  message
 	sequence uint64
+	events   []*workflowv1.HistoryEvent
 }
 
 // Bounds of what is decided before it is committed: an input that comes after them goes into the next commit. One input alone may lead to more.
@@ -262,13 +272,16 @@ func (a *actor) decide(d *decided, m message) error {
 	if len(d.result.Events) == 0 {
 		d.expected = a.run.GetSequence()
 	}
-	if m.start != nil {
-		d.start = m.start
-	}
 	f := engine.NewFold(a.run)
 	res, err := engine.Next(a.def, f, source{a.events}, a, engine.Input{Time: a.s.opts.Clock.Now(), Jitter: a.s.chance.jitter(), Event: m.event})
 	if err != nil {
+		if m.start != nil {
+			a.forget() // what a fork inherits is no run yet
+		}
 		return err
+	}
+	if m.start != nil {
+		d.begin(m.start)
 	}
 	a.run = f.Run
 	if res.Definition != nil {
@@ -287,8 +300,22 @@ func (a *actor) decide(d *decided, m message) error {
 		}
 		d.operation[op.GetId()] = op
 	}
-	d.answers = append(d.answers, answer{message: m, sequence: a.run.GetSequence()})
+	d.answers = append(d.answers, answer{message: m, sequence: a.run.GetSequence(), events: res.Events})
 	return nil
+}
+
+// begin notes that this is the first commit of a run. A fork's holds what it inherits.
+func (d *decided) begin(o *startOrder) {
+	d.start = o
+	if o.fold == nil {
+		return
+	}
+	d.expected = 0
+	d.result.Events = append(d.result.Events, o.inherited...)
+	for _, id := range slices.Sorted(maps.Keys(o.fold.Operations)) {
+		d.order = append(d.order, id)
+		d.operation[id] = o.fold.Operations[id]
+	}
 }
 
 // recorded is the ledger's entry of an agent's call as of now: what this batch has changed already comes before what is stored.

@@ -109,8 +109,9 @@ func TestSubWorkflowsSurviveCrashes(t *testing.T) {
 				return n == cut
 			}
 			w.boot()
+			sched := w.sched
 			go func() {
-				_, _ = w.sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "deck", RunID: "d", RequestID: "q"})
+				_, _ = sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "deck", RunID: "d", RequestID: "q"})
 			}()
 			crashed := false
 			over := w.endOf("d")

@@ -27,7 +27,7 @@ func (a *actor) delta(d *decided) (*Commit, error) {
 		Attention: engine.NeedsAttention(a.run),
 	}
 	if d.start != nil && d.expected == 0 {
-		c.RequestID, c.RequestDigest = d.start.requestID, d.start.requestDigest
+		c.RequestID, c.RequestDigest, c.Inherited = d.start.requestID, d.start.requestDigest, len(d.start.inherited)
 	}
 	for _, id := range d.order {
 		c.Operations = append(c.Operations, d.operation[id])

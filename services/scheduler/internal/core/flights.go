@@ -156,6 +156,8 @@ func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, 
 		s.cancelChild(key, c)
 	case engine.UndoChild:
 		s.undoChild(key, c)
+	case engine.CedeUndo:
+		s.cedeUndo(key, c)
 	case engine.Proceed:
 		s.post(key, engine.Continue{}, nil)
 	case engine.Gather:

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -37,6 +38,9 @@ func (a *actor) load(m message) error {
 func (a *actor) loadOnce(m message) error {
 	if m.start != nil && a.run == nil {
 		a.def, a.shard, a.events = m.start.def, m.start.shard, map[uint64]*workflowv1.HistoryEvent{}
+		if m.start.fold != nil {
+			a.run, a.events = m.start.fold.Run, maps.Clone(m.start.values)
+		}
 		return nil
 	}
 	ctx := a.s.ctx

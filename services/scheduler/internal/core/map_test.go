@@ -115,8 +115,9 @@ func TestAMapSurvivesCrashes(t *testing.T) {
 		return true
 	}
 	w.boot()
+	sched := w.sched
 	go func() {
-		_, _ = w.sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "cards", RunID: "m1", RequestID: "q", Input: []byte(names(100, 10))})
+		_, _ = sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "cards", RunID: "m1", RequestID: "q", Input: []byte(names(100, 10))})
 	}()
 	for crashes := 0; ; crashes++ {
 		select {

@@ -139,7 +139,7 @@ func (m *memStore) apply(c *Commit) error {
 	r.commitID, r.head, r.attend = c.ID, head, c.Attention
 	for _, ev := range batch.GetEvents() {
 		r.events = append(r.events, ev)
-		if out := ev.GetStepCompleted().GetEvent(); out != nil {
+		if out := ev.GetStepCompleted().GetEvent(); out != nil && ev.GetSequence() > uint64(c.Inherited) {
 			m.append(key.Namespace, key.ID, out, ev.GetTime().AsTime())
 		}
 		r.logEnd = append(r.logEnd, uint64(len(m.log)))
@@ -164,6 +164,15 @@ func (m *memStore) Run(_ context.Context, key RunKey) (*workflowv1.Run, uint32, 
 		return nil, 0, fmt.Errorf("run %s: %w", key.ID, ErrNotFound)
 	}
 	return proto.CloneOf(r.head), r.shard, nil
+}
+
+func (m *memStore) RunByRequest(_ context.Context, namespace, requestID string) (*workflowv1.Run, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.requests[namespace+"/"+requestID]; r != nil {
+		return proto.CloneOf(r.head), nil
+	}
+	return nil, ErrNotFound
 }
 
 func (m *memStore) Events(_ context.Context, key RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error) {

@@ -170,6 +170,21 @@ func (mr *MockStoreMockRecorder) Run(ctx, key interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Run", reflect.TypeOf((*MockStore)(nil).Run), ctx, key)
 }
 
+// RunByRequest mocks base method.
+func (m *MockStore) RunByRequest(ctx context.Context, namespace, requestID string) (*v1.Run, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "RunByRequest", ctx, namespace, requestID)
+	ret0, _ := ret[0].(*v1.Run)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// RunByRequest indicates an expected call of RunByRequest.
+func (mr *MockStoreMockRecorder) RunByRequest(ctx, namespace, requestID interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "RunByRequest", reflect.TypeOf((*MockStore)(nil).RunByRequest), ctx, namespace, requestID)
+}
+
 // MockDispatcher is a mock of Dispatcher interface.
 type MockDispatcher struct {
 	ctrl     *gomock.Controller

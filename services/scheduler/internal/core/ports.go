@@ -40,6 +40,8 @@ type Commit struct {
 	Operations []*workflowv1.Operation
 	// Facts are the events themselves, for what is derived from them; payloads as they are stored.
 	Facts []*workflowv1.HistoryEvent
+	// Inherited is how many of the first Facts are another run's, which a fork goes on from: what is derived of them is that run's.
+	Inherited int
 	// Artifacts are large values by content address.
 	Artifacts map[string][]byte
 	// RequestID and RequestDigest identify a start.
@@ -80,6 +82,8 @@ type Store interface {
 	Commit(ctx context.Context, c *Commit) error
 	// Run reads a head and its shard, or ErrNotFound.
 	Run(ctx context.Context, key RunKey) (*workflowv1.Run, uint32, error)
+	// RunByRequest reads the head of the run that a request id has started, or ErrNotFound.
+	RunByRequest(ctx context.Context, namespace, requestID string) (*workflowv1.Run, error)
 	// Events reads events by sequence, payloads in full.
 	Events(ctx context.Context, key RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error)
 	// History reads the events from a sequence on in order, payloads as stored.

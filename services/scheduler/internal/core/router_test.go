@@ -74,8 +74,9 @@ func TestAnEventIsNotLostInACrash(t *testing.T) {
 				return n == cut
 			}
 			w.boot()
+			sched := w.sched
 			go func() {
-				_, _ = w.sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "buffered", RunID: "r1", RequestID: "q", Input: []byte(`{"order": "A"}`)})
+				_, _ = sched.StartRun(w.ctx, StartOrder{Namespace: "default", Workflow: "buffered", RunID: "r1", RequestID: "q", Input: []byte(`{"order": "A"}`)})
 			}()
 			w.await("r1", "its start", func(*workflowv1.Run) bool { return true })
 			if cut == 4 {

@@ -80,6 +80,7 @@ type Scheduler struct {
 	router  *router
 
 	children children
+	forks    forks
 }
 
 // chance is a random source for many goroutines.
@@ -109,6 +110,7 @@ func New(opts Options) *Scheduler {
 	s.tasks = newTasks(s)
 	s.router = newRouter(s, opts.Events)
 	s.children = children{s: s, askers: map[RunKey]map[RunKey]struct{}{}}
+	s.forks.by = map[RunKey]string{}
 	s.waits.byRun = map[RunKey][]chan ending{}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 )
 
 // patience bounds the waits of a test; nothing depends on how long things take.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // world is a store and a gateway that live on while schedulers come and go.
 type world struct {
@@ -80,6 +81,9 @@ func (w *world) boot() {
 	w.tools.bind(w.sched)
 	w.sched.Connected("g1")
 	w.t.Cleanup(w.crash)
+	for !w.sched.Ready() && w.ctx.Err() == nil {
+		runtime.Gosched()
+	}
 }
 
 // crash ends the scheduler as kill -9 would: what it has not committed is gone.

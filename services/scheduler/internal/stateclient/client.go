@@ -133,6 +133,15 @@ func (c *Client) Run(ctx context.Context, key core.RunKey) (*workflowv1.Run, uin
 	return resp.GetRun(), resp.GetShard(), nil
 }
 
+// RunByRequest implements core.Store.
+func (c *Client) RunByRequest(ctx context.Context, namespace, requestID string) (*workflowv1.Run, error) {
+	resp, err := c.runs.GetRun(ctx, &statev1.GetRunRequest{Namespace: namespace, RequestId: requestID})
+	if err != nil {
+		return nil, known(err)
+	}
+	return resp.GetRun(), nil
+}
+
 // NotFound is state's own word that something is not there, which also matches core.ErrNotFound.
 type NotFound struct{ Err error }
 

@@ -27,7 +27,7 @@ func message(c *core.Commit) *statev1.RunCommit {
 	for digest, data := range c.Artifacts {
 		m.Artifacts = append(m.Artifacts, &statev1.Artifact{Digest: digest, Data: data})
 	}
-	for _, ev := range c.Facts {
+	for _, ev := range c.Facts[c.Inherited:] {
 		addFact(m, run, ev)
 	}
 	return m
