@@ -10,7 +10,6 @@ import (
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
-	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
 // commit makes what was decided durable.
@@ -123,17 +122,15 @@ func (a *actor) Admit(server, tool, breaker, stepPath string) engine.Admission {
 	b := Breaker{BreakerKey: BreakerKey{Server: server}}
 	if breaker != "" {
 		b.Namespace, b.Name, b.Spec = a.key.Namespace, breaker, a.def.Proto.GetResources().GetBreakers()[breaker]
+		if b.Spec == nil && a.newest != nil {
+			b.Spec = a.newest.Proto.GetResources().GetBreakers()[breaker]
+		}
 	}
 	adm := a.s.slots.admit(a, b, tool, stepPath)
 	if adm.Verdict == engine.Granted {
 		a.taken = append(a.taken, server)
 	}
 	return adm
-}
-
-// Upgrade implements engine.Gate.
-func (a *actor) Upgrade(*workflow.Definition, *workflowv1.Run, string) *workflow.Definition {
-	return nil
 }
 
 // freeTaken gives back the slots of attempts that were decided and never committed.

@@ -52,9 +52,11 @@ type actor struct {
 	over bool
 
 	// The rest belongs to the goroutine that runs the actor.
-	run    *workflowv1.Run
-	shard  uint32
-	def    *workflow.Definition
+	run   *workflowv1.Run
+	shard uint32
+	def   *workflow.Definition
+	// newest is the version that an input may have moved the run to.
+	newest *workflow.Definition
 	events map[uint64]*workflowv1.HistoryEvent
 	// kept is how many of them were needed when the others were dropped last.
 	kept int
@@ -272,6 +274,11 @@ func (a *actor) decide(d *decided, m message) error {
 	if len(d.result.Events) == 0 {
 		d.expected = a.run.GetSequence()
 	}
+	if mv, ok := m.event.(engine.Migrate); ok {
+		if err := a.fetch(engine.MigrateNeeds(a.def, mv.To, mv.StateMap, a.run)); err != nil {
+			return err
+		}
+	}
 	f := engine.NewFold(a.run)
 	res, err := engine.Next(a.def, f, source{a.events}, a, engine.Input{Time: a.s.opts.Clock.Now(), Jitter: a.s.chance.jitter(), Event: m.event})
 	if err != nil {
@@ -284,6 +291,7 @@ func (a *actor) decide(d *decided, m message) error {
 		d.begin(m.start)
 	}
 	a.run = f.Run
+	a.follow(m.event, a.run)
 	if res.Definition != nil {
 		a.def = res.Definition
 	}

@@ -81,7 +81,7 @@ func (a *actor) fetch(needed []uint64) error {
 
 // forget drops what is in memory; the next input reads the run again.
 func (a *actor) forget() {
-	a.run, a.def, a.events = nil, nil, nil
+	a.run, a.def, a.newest, a.events = nil, nil, nil, nil
 	a.giveBackSlots()
 	a.freeTaken()
 }

@@ -68,3 +68,14 @@ func (c *Control) ForkRun(ctx context.Context, req *schedulerv1.ForkRunRequest) 
 	}
 	return &schedulerv1.ForkRunResponse{RunId: done.RunID, AtSequence: done.At, LaterWrites: done.Later}, nil
 }
+
+// MigrateRun implements RunControlService.
+func (c *Control) MigrateRun(ctx context.Context, req *schedulerv1.MigrateRunRequest) (*schedulerv1.MigrateRunResponse, error) {
+	done, err := c.scheduler.MigrateRun(ctx, core.MigrateOrder{
+		Run: key(req.GetNamespace(), req.GetRunId()), Version: req.GetVersion(), StateMap: req.GetStateMap(), DryRun: req.GetDryRun(), By: caller(ctx),
+	})
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &schedulerv1.MigrateRunResponse{Version: done.Version, State: done.State, Migrated: done.Moved, Sequence: done.Sequence}, nil
+}
