@@ -176,6 +176,8 @@ func (p *player) offeredTask(_ context.Context, c engine.OfferTask) {
 		p.queue = append(p.queue, engine.CompleteTask{StepPath: c.StepPath, TokenDigest: token[:], Output: p.output(c.StepPath, s)})
 	case f.kind == errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR:
 		p.queue = append(p.queue, engine.FailTask{StepPath: c.StepPath, TokenDigest: token[:], Message: injected})
+	case f.kind == errorsv1.ErrorType_ERROR_TYPE_BUDGET:
+		p.queue = append(p.queue, engine.ReportUsage{StepPath: c.StepPath, TokenDigest: token[:], Turns: s.Agent.Budget.GetMaxTurns() + 1})
 	default: // it takes longer than it may
 	}
 }

@@ -112,7 +112,9 @@ var (
 		errorsv1.ErrorType_ERROR_TYPE_INVALID, errorsv1.ErrorType_ERROR_TYPE_UNAUTHORISED, errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR,
 		errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME,
 	}
-	ofAgents = []errorsv1.ErrorType{errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT}
+	ofAgents = []errorsv1.ErrorType{
+		errorsv1.ErrorType_ERROR_TYPE_TOOL_ERROR, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, errorsv1.ErrorType_ERROR_TYPE_BUDGET,
+	}
 )
 
 // failuresOf are the errors that a step, or its undo, can fail with; else why there are none.

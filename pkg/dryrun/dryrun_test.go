@@ -294,6 +294,11 @@ steps:
 			t.Errorf("%s: the task was claimed %d times", kind, n)
 		}
 	}
+	r = play(t, def, dryrun.Options{Failures: []dryrun.Failure{{StepID: "draft", Type: "budget"}}})
+	ends(t, r, failed)
+	if r.Run.GetProblem().GetType() != errorsv1.ErrorType_ERROR_TYPE_BUDGET {
+		t.Errorf("the problem is %v", r.Run.GetProblem())
+	}
 	r = play(t, def, dryrun.Options{Outputs: map[string]json.RawMessage{"draft": json.RawMessage(`{"text":"x"}`)}})
 	ends(t, r, failed) // what does not fit is what the agent cannot complete with
 	if !strings.Contains(r.Run.GetProblem().GetMessage(), "does not fit") {
