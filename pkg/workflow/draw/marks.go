@@ -2,6 +2,7 @@ package draw
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -216,18 +217,8 @@ func inState(path string) string {
 	return rest
 }
 
-// withoutIndexes is a path with "[]" in place of the index of an item.
-func withoutIndexes(path string) string {
-	var out strings.Builder
-	for path != "" {
-		i := strings.IndexByte(path, '[')
-		end := strings.IndexByte(path, ']')
-		if i < 0 || end < i {
-			break
-		}
-		out.WriteString(path[:i] + "[]")
-		path = path[end+1:]
-	}
-	out.WriteString(path)
-	return out.String()
-}
+// indexes are what a run's path has and a definition's has not: the visit of a map, and the index of an item.
+var indexes = regexp.MustCompile(`(@\d+)?\[\d*\]`)
+
+// withoutIndexes is a path with "[]" in place of the index of an item: "make/cards@2[3]/draft" is "make/cards[]/draft".
+func withoutIndexes(path string) string { return indexes.ReplaceAllString(path, "[]") }

@@ -47,16 +47,16 @@ func making() *workflowv1.Run {
 		Locks: []*workflowv1.LockHold{{Name: "deck", State: "make", Status: workflowv1.LockStatus_LOCK_STATUS_HELD}},
 		Active: []*workflowv1.ActiveStep{
 			{Path: "make/cards", StepId: "cards", Status: branching, Composite: &workflowv1.CompositeProgress{Total: 12, Started: 11, Succeeded: 7, Failed: 1}},
-			{Path: "make/cards[3]/draft", StepId: "draft", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED},
-			{Path: "make/cards[4]/draft", StepId: "draft", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED},
-			{Path: "make/cards[9]/both", StepId: "both", Status: branching, Composite: &workflowv1.CompositeProgress{
+			{Path: "make/cards@2[3]/draft", StepId: "draft", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED},
+			{Path: "make/cards@2[4]/draft", StepId: "draft", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED},
+			{Path: "make/cards@2[9]/both", StepId: "both", Status: branching, Composite: &workflowv1.CompositeProgress{
 				Total: 2, Started: 2, Succeeded: 1, Results: map[string]*workflowv1.BranchResult{"rules": {Status: workflowv1.BranchStatus_BRANCH_STATUS_SUCCEEDED}},
 			}},
-			{Path: "make/cards[9]/both/art/paint", StepId: "paint", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF,
+			{Path: "make/cards@2[9]/both/art/paint", StepId: "paint", Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF,
 				Operation: &workflowv1.OpenOperation{Attempt: 3}, Problem: &workflowv1.Problem{Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: "the studio does not answer"}},
 		},
 		Frames: map[string]*workflowv1.Frame{
-			"make/cards[9]": {ParentPath: "make/cards", Index: 9, Steps: map[string]*workflowv1.StepRecord{"draft": record(succeeded), "check": record(succeeded), "score": record(skippedStep)}},
+			"make/cards@2[9]": {ParentPath: "make/cards", Index: 9, Steps: map[string]*workflowv1.StepRecord{"draft": record(succeeded), "check": record(succeeded), "score": record(skippedStep)}},
 		},
 	}
 }
