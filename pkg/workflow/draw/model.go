@@ -333,12 +333,8 @@ func (b *builder) edgesOf(s *state) {
 	}
 }
 
-// leadLabel says what a handler's edge is.
+// leadLabel says what a handler's edge is: "escalate needs_person: timeout of refund after 4 tries".
 func leadLabel(l lead) label {
-	on := "on " + wording.Errors(l.handler)
-	if l.of != "" {
-		on = l.of + ": " + on
-	}
 	what := map[kind]string{onError: "error", escalation: "escalate", compensation: "compensate"}[l.kind]
 	switch {
 	case l.kind == escalation:
@@ -346,11 +342,15 @@ func leadLabel(l lead) label {
 	case l.handler.GetCompensate().GetScope() != "":
 		what += " " + l.handler.GetCompensate().GetScope()
 	}
-	short := on
-	if n := l.handler.GetRetry().GetMaxAttempts(); n > 1 {
-		short += fmt.Sprintf(" after %d tries", n)
+	of := ""
+	if l.of != "" {
+		of = " of " + l.of
 	}
-	return label{short: what + ": " + shorten(short), whole: what + ": " + short}
+	if n := l.handler.GetRetry().GetMaxAttempts(); n > 1 {
+		of += fmt.Sprintf(" after %d tries", n)
+	}
+	on := wording.Errors(l.handler)
+	return label{short: what + ": " + shorten(on) + of, whole: what + ": " + on + of}
 }
 
 // edge adds a line to the edge between two cards.
