@@ -69,6 +69,8 @@ const (
 	// maxSampleItems bounds the items of a sample's list, maxSampleText its texts.
 	maxSampleItems = 1_000
 	maxSampleText  = 100_000
+	// maxSampleCost bounds the whole of it: each value costs one, and each 100 characters of a text.
+	maxSampleCost = 20_000
 )
 
 // sampler makes one sample.
@@ -79,6 +81,8 @@ type sampler struct {
 	refs []string
 	// nth tells the items of a list apart that must be unique.
 	nth int
+	// cost is what was made so far.
+	cost int
 }
 
 func decoded(raw json.RawMessage) (any, error) {
@@ -91,8 +95,11 @@ func decoded(raw json.RawMessage) (any, error) {
 
 // value makes a value of a schema; false: none can be made this way.
 func (m *sampler) value(schema any, depth int) (any, bool) {
+	m.cost++
 	s, isObject := schema.(map[string]any)
 	switch {
+	case m.cost > maxSampleCost:
+		return nil, false
 	case schema == true:
 		return nil, true
 	case !isObject || depth > maxDepth:

@@ -89,6 +89,7 @@ func TestNoSample(t *testing.T) {
 		`{"type":"string","pattern":"^a$","minLength":2}`, `{"type":"array","items":{"const":1},"minItems":2,"uniqueItems":true}`,
 		`{"$defs":{"n":{"type":"object","properties":{"n":{"$ref":"#/$defs/n"}},"required":["n"]}},"$ref":"#/$defs/n"}`,
 		`{"type":"array","minItems":1000000000,"items":{"type":"integer"}}`,
+		`{"$defs":{"l":{"type":"array","minItems":1000,"items":{"type":"string","minLength":1000}}},"type":"array","minItems":1000,"items":{"$ref":"#/$defs/l"}}`,
 	} {
 		if got, err := dryrun.Sample(schemaOf(t, schema)); err == nil {
 			t.Errorf("%s: a sample %s", schema, got)

@@ -20,7 +20,7 @@ var formats = map[string]string{
 // text is a text of the format or pattern, or the word "sample", in the length that is asked for.
 func (m *sampler) text(s map[string]any) (any, bool) {
 	least, most := count(s["minLength"], 0), count(s["maxLength"], maxSampleText)
-	if least > most || least > maxSampleText {
+	if m.cost += least / 100; least > most || least > maxSampleText {
 		return nil, false
 	}
 	if format, ok := s["format"].(string); ok && formats[format] != "" {

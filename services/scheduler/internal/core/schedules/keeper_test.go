@@ -161,16 +161,30 @@ func TestACrashBetweenStartAndRecord(t *testing.T) {
 }
 
 func TestAFailingStoreIsTriedAgain(t *testing.T) {
+	for _, err := range []error{core.ErrAway, &engine.Refusal{Reason: errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE}} {
+		r := newRig(t, ten)
+		window := time.Hour
+		r.put(Schedule{Cron: everyFive, CatchUp: &window})
+		r.runs.fails = err
+		r.pass(6*time.Minute, 10*time.Second)
+		r.wants()
+		r.runs.fails = nil
+		r.pass(time.Minute, 10*time.Second)
+		r.wants("1005")
+		r.counts(0, 0)
+	}
+}
+
+// What kept the start back for too long is told.
+func TestAMissedTimeTellsWhy(t *testing.T) {
 	r := newRig(t, ten)
-	window := time.Hour
-	r.put(Schedule{Cron: everyFive, CatchUp: &window})
-	r.runs.fails = core.ErrAway
-	r.pass(6*time.Minute, 10*time.Second)
+	r.put(Schedule{Cron: everyFive})
+	r.runs.fails = errDisk
+	r.pass(7*time.Minute, 10*time.Second)
+	if i := r.info(); i.Missed != 1 || i.LastError != errDisk.Error() {
+		t.Errorf("missed %d because of %q", i.Missed, i.LastError)
+	}
 	r.wants()
-	r.runs.fails = nil
-	r.pass(time.Minute, 10*time.Second)
-	r.wants("1005")
-	r.counts(0, 0)
 }
 
 func TestAStartThatCannotSucceedPassesTheTimeOver(t *testing.T) {

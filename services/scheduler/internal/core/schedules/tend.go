@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 	"github.com/signalbox-dev/signalbox/services/scheduler/internal/core"
@@ -278,8 +279,11 @@ func (k *Keeper) start(ctx context.Context, s *Schedule, at time.Time) (run Run,
 	}
 	// The time has had its run, perhaps with what the schedule said then.
 	head, _, err := k.opts.Reads.Run(ctx, core.RunKey{Namespace: s.Namespace, ID: run.ID})
-	if err == nil {
+	switch {
+	case err == nil:
 		run.Started = head.GetStartTime().AsTime()
+	case errors.Is(err, core.ErrNotFound): // it has been archived since
+		run.Started, err = at, nil
 	}
 	return run, false, err
 }
@@ -287,5 +291,12 @@ func (k *Keeper) start(ctx context.Context, s *Schedule, at time.Time) (run Run,
 // permanent reports whether an error would come again.
 func permanent(err error) bool {
 	var refusal *engine.Refusal
-	return errors.As(err, &refusal) || errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrRunExists)
+	if errors.As(err, &refusal) {
+		switch refusal.Reason {
+		case errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, errorsv1.ErrorReason_ERROR_REASON_SHARD_NOT_OWNED, errorsv1.ErrorReason_ERROR_REASON_DRAINING:
+			return false
+		}
+		return true
+	}
+	return errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrRunExists)
 }
