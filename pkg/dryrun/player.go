@@ -258,6 +258,8 @@ func (p *player) obey(ctx context.Context, c engine.Command) error {
 		p.cancelChild(c.RunID)
 	case engine.UndoChild:
 		return p.undoChild(ctx, c)
+	case engine.LookUpCache:
+		p.queue = append(p.queue, engine.CacheAnswered{StepPath: c.StepPath, Key: c.Key}) // a dry run begins with nothing kept
 	}
 	return nil
 }

@@ -95,6 +95,8 @@ func Resume(run *workflowv1.Run) []Command {
 		switch {
 		case a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_GATHERING:
 			cs = append(cs, gatherFor(run, a))
+		case a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CACHE:
+			cs = append(cs, cacheCommand(a))
 		case a.GetComposite() != nil:
 			proceed = true
 		}

@@ -86,6 +86,8 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
 		w.What, w.Owner = fmt.Sprintf("its agent (claim %d, %d calls so far)", a.GetTask().GetClaims(), a.GetTask().GetCalls()), "agent "+worker(a.GetTask())
+	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CACHE:
+		w.What, w.Owner = "the cache's answer about "+a.GetCacheKey(), "recovery service"
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PAUSED:
 		w.What, w.Owner = "the end of the run's pause", "whoever resumes it: signalbox run resume "+run.GetId()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK:

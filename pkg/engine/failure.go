@@ -60,32 +60,48 @@ func (m *machine) openScopes(s *instance, a *workflowv1.ActiveStep) []handlerSco
 	}
 	begunIn, _, _ := strings.Cut(a.GetFallback(), "/")
 	i := slices.IndexFunc(scopes, func(sc handlerScope) bool { return sc.name == begunIn })
+	if m.cachedFallback(s, a) != nil {
+		return scopes[i+1:]
+	}
 	return append([]handlerScope{{name: a.GetFallback(), handlers: m.workOf(s, a).Handlers}}, scopes[i+1:]...)
 }
 
-// workOf is the step whose work is done: the step itself, or the fallback's step that the path of its handler leads to. A fallback's step
-// may have a fallback in turn, so that a path is a scope and the index of a handler at each level.
+// workOf is the step whose work is done: the step itself, or the fallback's step that the path of its handler leads to.
 func (m *machine) workOf(s *instance, a *workflowv1.ActiveStep) *workflow.Step {
-	work := s.Step
-	if a.GetFallback() == "" {
-		return work
+	_, work := m.handlerAt(s, a.GetFallback())
+	return work
+}
+
+// handlerAt is the handler that a path leads to, and the step whose work is done under it. A fallback's step may have a fallback in turn, so that
+// a path is a scope and the index of a handler at each level. A handler that asks for a cached output is the end of its path.
+func (m *machine) handlerAt(s *instance, path string) (*workflow.Handler, *workflow.Step) {
+	if path == "" {
+		return nil, s.Step
 	}
-	path := strings.Split(a.GetFallback(), "/")
+	parts := strings.Split(path, "/")
 	var handlers []*workflow.Handler
 	for _, sc := range m.scopesOf(s) {
-		if sc.name == path[0] {
+		if sc.name == parts[0] {
 			handlers = sc.handlers
 		}
 	}
-	for _, index := range path[1:] {
+	var h *workflow.Handler
+	work := s.Step
+	for _, index := range parts[1:] {
 		i, err := strconv.Atoi(index)
-		if err != nil || i < 0 || i >= len(handlers) || handlers[i].Action.FallbackStep == nil {
-			return s.Step
+		if err != nil || i < 0 || i >= len(handlers) {
+			return nil, s.Step
 		}
-		work = handlers[i].Action.FallbackStep
-		handlers = work.Handlers
+		h = handlers[i]
+		if h.Action.FallbackStep == nil {
+			if h.Action.Kind != workflow.ActionFallbackCached {
+				return nil, s.Step
+			}
+			return h, work
+		}
+		work, handlers = h.Action.FallbackStep, h.Action.FallbackStep.Handlers
 	}
-	return work
+	return h, work
 }
 
 // failStep takes up an error of a step that has no attempt to record. It reports whether the step has a result nevertheless.
@@ -191,7 +207,7 @@ func (m *machine) pick(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Prob
 		if sc.outer && s.frame() != "" {
 			return choice{}
 		}
-		if k := c.handler.Action.Kind; k != workflow.ActionNone && k != workflow.ActionFallbackCached {
+		if k := c.handler.Action.Kind; k != workflow.ActionNone && (k != workflow.ActionFallbackCached || cacheable(m.workOf(s, a))) {
 			return c
 		}
 	}
@@ -258,6 +274,8 @@ func (m *machine) act(s *instance, c choice, p *workflowv1.Problem, f failure) b
 	case workflow.ActionFallbackStep:
 		m.handled(c, p, "fallback", nil)
 		return m.beginFallback(s, c, p)
+	case workflow.ActionFallbackCached:
+		m.fallBackToCache(s, c, p)
 	case workflow.ActionSkip:
 		m.handled(c, p, "skip", nil)
 		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SKIPPED, problem: p})

@@ -99,13 +99,16 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 	}
 	if e.GetFallback() != "" && e.GetFallback() != a.GetFallback() {
 		// The fallback begins afresh, with time of its own: the operation or task before it is over.
-		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline, a.EndedChild = e.GetFallback(), nil, nil, "", nil, nil
+		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline, a.EndedChild, a.CacheKey = e.GetFallback(), nil, nil, "", nil, nil, ""
 	}
 	if e.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED {
 		a.Deadline = nil // the step's time does not run while a person has it
 	}
 	a.Status, a.Since, a.WakeTime = e.GetStatus(), now, e.GetWakeTime()
 	a.EventWait = clone(e.GetEventWait())
+	if e.GetCacheKey() != "" {
+		a.CacheKey = e.GetCacheKey()
+	}
 }
 
 func (f *Fold) stepFailed(e *workflowv1.StepFailed) {

@@ -82,7 +82,6 @@ func TestRetriesNeverMultiply(t *testing.T) {
 		"outer acts":             {retry(""), retry(", skip: true"), "", 3, succeeded},
 		"outer only":             {on(`{types: [invalid], skip: true}`), "", retry(", skip: true"), 3, succeeded},
 		"inner acts at once":     {on(`{types: ["*"], skip: true}`), retry(""), "", 1, succeeded},
-		"cached, none is kept":   {"cache: {key: \"'k'\"}\n\t\t\t\t" + on(`{types: ["*"], fallback: {cached: {max_staleness: 1h}}}`), on(`{types: ["*"], skip: true}`), "", 1, succeeded},
 		"condition is false":     {on(`{types: ["*"], when: error.attempts > 5, skip: true}`), "", on(`{types: [timeout], fail: true}`), 1, failed},
 		"condition is true":      {on(`{types: ["*"], when: error.type == 'timeout' && error.effect == 'read', skip: true}`), "", "", 1, succeeded},
 		"first that matches":     {on(`{types: [timeout], skip: true}, {types: ["*"], fail: true}`), "", "", 1, succeeded},

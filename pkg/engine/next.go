@@ -90,7 +90,7 @@ func Next(def *workflow.Definition, f *Fold, src Source, gate Gate, in Input) (*
 func afterEnd(ev InputEvent) bool {
 	switch ev.(type) {
 	case LockFreed, Decide, Tick, Answered, Unanswered, SlotFree, LockAcquired, Continue, Gathered, EventArrived, ChildStarted, ChildEnded, UndoRun,
-		Cede, UndoTakenOver:
+		Cede, UndoTakenOver, CacheAnswered:
 		return true
 	}
 	return false
@@ -151,6 +151,8 @@ func (m *machine) take(ev InputEvent) error {
 		m.childEnded(ev)
 	case UndoRun:
 		err = m.undoRun(ev)
+	case CacheAnswered:
+		m.cacheAnswered(ev)
 	case ReportUsage:
 		err = m.reportUsage(ev)
 	case Pause:

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
@@ -34,6 +36,9 @@ func (m *machine) beginStep(s *instance) bool {
 func (m *machine) beginWork(s *instance, work *workflow.Step) bool {
 	if m.park(s) {
 		return false
+	}
+	if asked, done := m.lookUp(s, work); asked {
+		return done
 	}
 	switch {
 	case work.Tool != nil:
@@ -80,6 +85,8 @@ type completion struct {
 	limits bool
 	// child that the step asked for, if it does not wait for its end.
 	child *workflowv1.ChildRun
+	// cached is when the output was first computed, if a cache gave it.
+	cached *timestamppb.Timestamp
 	// generation of the step, if it grows with this visit.
 	generation uint32
 }
@@ -95,7 +102,7 @@ func (m *machine) completeStep(s *instance, c completion) {
 	}
 	e := &workflowv1.StepCompleted{
 		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: op.GetId(), Attempt: op.GetAttempt(),
-		Event: c.event, Problem: c.problem, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,
+		Event: c.event, Problem: c.problem, CachedTime: c.cached, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,
 		HoldsEffect: c.reused != 0 || c.operation.GetEffect() > workflowv1.Effect_EFFECT_READ || mustStand(effectLeft(a)),
 	}
 	if n := a.GetComposite().GetEffects(); n > 0 {
@@ -128,7 +135,10 @@ func (m *machine) succeedStep(s *instance, c completion) {
 func (m *machine) complete(s *instance, c completion) bool {
 	if m.checkOutput(s, c.output) {
 		c.status, c.own = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, true
+		a := activeByPath(m.run, s.Path)
+		work := m.workOf(s, a)
 		m.completeStep(s, c)
+		m.keep(s, a, work, c.output)
 		return m.err == nil
 	}
 	if op := c.operation; op != nil && op.GetOutputSequence() == 0 {

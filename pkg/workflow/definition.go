@@ -166,7 +166,7 @@ type Step struct {
 	AttemptTimeout time.Duration
 	// Timeout is the longest time of all attempts and waits; 0: none.
 	Timeout time.Duration
-	// Cache keeps the output for fallbacks; nil: not kept.
+	// Cache keeps the output for later visits, other runs and fallbacks; nil: not kept.
 	Cache *Cache
 	// Reads are the ids of the steps whose output any expression of this step may read, sorted. Those of the steps in its branches or items
 	// are their own.
@@ -365,7 +365,7 @@ type NamedExpr struct {
 type Cache struct {
 	// Key is a string.
 	Key *Expr
-	// TTL is how long it is kept.
+	// TTL is how long it is taken in place of the step's work.
 	TTL time.Duration
 }
 

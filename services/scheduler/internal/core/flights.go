@@ -160,6 +160,8 @@ func (s *Scheduler) carryOut(key RunKey, run *workflowv1.Run, c engine.Command, 
 		s.cedeUndo(key, c)
 	case engine.Proceed:
 		s.post(key, engine.Continue{}, nil)
+	case engine.LookUpCache:
+		s.post(key, engine.CacheAnswered{StepPath: c.StepPath, Key: c.Key}, nil)
 	case engine.Gather:
 		s.gather(key, c)
 	}

@@ -1290,7 +1290,8 @@ type Step struct {
 	Locks []*LockUse `protobuf:"bytes,18,rep,name=locks,proto3" json:"locks,omitempty"`
 	// What the agent of this step sees. Unset: the state's policy.
 	Context *ContextPolicy `protobuf:"bytes,19,opt,name=context,proto3" json:"context,omitempty"`
-	// Keeps the output for `fallback: {cached: …}` of this and other runs. Unset: not kept.
+	// Keeps the output for this and other runs: while it is no older than `ttl`, it is taken in place of the step's work, and `fallback: {cached: …}`
+	// takes it in place of an error. Only of steps that change nothing. Unset: not kept.
 	Cache *CachePolicy `protobuf:"bytes,20,opt,name=cache,proto3" json:"cache,omitempty"`
 	// Output taken in a dry run. Unset: a sample made from the schema.
 	DryRunOutput  *structpb.Struct `protobuf:"bytes,21,opt,name=dry_run_output,json=dryRunOutput,proto3" json:"dry_run_output,omitempty"`
@@ -3200,7 +3201,7 @@ type CachePolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// CEL of type string: the key, beside namespace, workflow and step. Required.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// How long it is kept. Unset: 1h.
+	// Greatest age at which it is taken in place of the step's work. It is kept longer where a fallback takes an older one. Unset: 1h.
 	Ttl           *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
