@@ -73,7 +73,7 @@ func (a *actor) act(d *decided) {
 	}
 	for _, an := range d.answers {
 		if an.message.led != nil {
-			an.message.led(an.events)
+			an.message.led(a.run, an.events)
 		}
 		if an.message.done != nil {
 			an.message.done(an.sequence, nil)

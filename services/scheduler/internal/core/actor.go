@@ -19,8 +19,8 @@ type message struct {
 	start *startOrder
 	// done is told the run's sequence once the input is durable, or why it was not taken. May be nil.
 	done func(sequence uint64, err error)
-	// led is told the events that the input led to, before done. May be nil.
-	led func([]*workflowv1.HistoryEvent)
+	// led is told the run and the events that the input led to, before done. May be nil.
+	led func(*workflowv1.Run, []*workflowv1.HistoryEvent)
 	// extra are ledger entries' outputs that the input needs beside what engine.Needs names.
 	extra []uint64
 }

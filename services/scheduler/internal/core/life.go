@@ -28,7 +28,7 @@ type Edited struct {
 // EditRun changes gathered data of a run. A repetition answers with the sequence alone.
 func (s *Scheduler) EditRun(ctx context.Context, key RunKey, e engine.Edit) (Edited, error) {
 	var done Edited
-	m := message{event: e, led: func(events []*workflowv1.HistoryEvent) {
+	m := message{event: e, led: func(_ *workflowv1.Run, events []*workflowv1.HistoryEvent) {
 		for _, ev := range events {
 			if ev.GetRunEdited() != nil {
 				done.BackTo = ev.GetRunEdited().GetBackTo()

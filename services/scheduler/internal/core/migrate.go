@@ -52,7 +52,7 @@ func (s *Scheduler) MigrateRun(ctx context.Context, o MigrateOrder) (Migrated, e
 	}
 	done.Sequence, err = s.do(ctx, o.Run, message{
 		event: engine.Migrate{To: to, StateMap: o.StateMap, By: o.By, DryRun: o.DryRun},
-		led: func(events []*workflowv1.HistoryEvent) {
+		led: func(_ *workflowv1.Run, events []*workflowv1.HistoryEvent) {
 			for _, ev := range events {
 				if e := ev.GetRunMigrated(); e != nil {
 					done.Moved = true

@@ -57,6 +57,8 @@ type task struct {
 	record   record
 	// calls are those whose callers wait now: meanwhile the claim does not expire.
 	calls int
+	// used is what the agent has told of its use under the claim.
+	used Usage
 }
 
 // poller is an agent that waits for a task.
@@ -88,6 +90,7 @@ func (t *tasks) offer(key RunKey, run *workflowv1.Run, c engine.OfferTask) {
 		t.byID[tk.id], t.byStep[stepKey{key, c.StepPath}] = tk, tk
 	}
 	tk.stopLease()
+	tk.used = Usage{}
 	tk.since, tk.claimed, tk.worker, tk.digest, tk.session = run.GetUpdateTime().AsTime(), c.Claimed, c.Task.GetWorker(), slices.Clone(c.Task.GetTokenDigest()), nil
 	if c.Claimed {
 		tk.session = resumedSession(c.Task.GetClaims())
@@ -291,7 +294,7 @@ func (s *Scheduler) claim(ctx context.Context, tk *task, worker string) (*Claim,
 	s.tasks.mu.Lock()
 	defer s.tasks.mu.Unlock()
 	if s.tasks.byID[tk.id] == tk {
-		tk.claimed, tk.claiming, tk.worker, tk.digest = true, false, worker, digest
+		tk.claimed, tk.claiming, tk.worker, tk.digest, tk.used = true, false, worker, digest, Usage{}
 		tk.since = s.opts.Clock.Now()
 		tk.session = newSession()
 		s.tasks.startLease(tk)
@@ -361,12 +364,6 @@ func staleClaim() *engine.Refusal {
 	return &engine.Refusal{
 		Reason: errorsv1.ErrorReason_ERROR_REASON_CLAIM_STALE, Message: "this claim of the task is over; claim the task again if it is still offered",
 	}
-}
-
-// HeartbeatTask keeps a claim alive.
-func (s *Scheduler) HeartbeatTask(token string) (Lease, error) {
-	_, _, err := s.tasks.byToken(token)
-	return s.opts.Lease, err
 }
 
 // CompleteTask ends a task with its output.

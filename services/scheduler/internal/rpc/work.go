@@ -84,8 +84,8 @@ func (w *Work) view(ctx context.Context, token string) (*schedulerv1.ClaimedTask
 }
 
 // HeartbeatTask implements AgentWorkService.
-func (w *Work) HeartbeatTask(_ context.Context, req *schedulerv1.HeartbeatTaskRequest) (*schedulerv1.HeartbeatTaskResponse, error) {
-	lease, err := w.scheduler.HeartbeatTask(req.GetClaimToken())
+func (w *Work) HeartbeatTask(ctx context.Context, req *schedulerv1.HeartbeatTaskRequest) (*schedulerv1.HeartbeatTaskResponse, error) {
+	lease, err := w.scheduler.HeartbeatTask(ctx, req.GetClaimToken(), core.Usage{Turns: req.GetTurns(), Tokens: req.GetTokens(), CostUSD: req.GetCostUsd()})
 	if err != nil {
 		return nil, failure(err)
 	}

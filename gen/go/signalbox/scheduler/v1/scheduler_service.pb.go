@@ -2683,10 +2683,12 @@ type HeartbeatTaskRequest struct {
 	ClaimToken string `protobuf:"bytes,1,opt,name=claim_token,json=claimToken,proto3" json:"claim_token,omitempty"`
 	// Progress, in words. May be empty.
 	Progress string `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
-	// Turns used so far. Unset: not told.
+	// Turns used under this claim so far. Unset: not told.
 	Turns uint32 `protobuf:"varint,3,opt,name=turns,proto3" json:"turns,omitempty"`
-	// Tokens used so far. Unset: not told.
-	Tokens        uint64 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Tokens used under this claim so far. Unset: not told.
+	Tokens uint64 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Cost under this claim so far, in US dollars. Unset: not told.
+	CostUsd       float64 `protobuf:"fixed64,5,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2745,6 +2747,13 @@ func (x *HeartbeatTaskRequest) GetTurns() uint32 {
 func (x *HeartbeatTaskRequest) GetTokens() uint64 {
 	if x != nil {
 		return x.Tokens
+	}
+	return 0
+}
+
+func (x *HeartbeatTaskRequest) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
 	}
 	return 0
 }
@@ -3784,13 +3793,14 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\tPriorCall\x12\x12\n" +
 	"\x04tool\x18\x01 \x01(\tR\x04tool\x12>\n" +
 	"\x06status\x18\x02 \x01(\x0e2&.signalbox.workflow.v1.OperationStatusR\x06status\x12!\n" +
-	"\foperation_id\x18\x03 \x01(\tR\voperationId\"\x94\x01\n" +
+	"\foperation_id\x18\x03 \x01(\tR\voperationId\"\xc1\x01\n" +
 	"\x14HeartbeatTaskRequest\x12(\n" +
 	"\vclaim_token\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
 	"claimToken\x12$\n" +
 	"\bprogress\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\bprogress\x12\x14\n" +
 	"\x05turns\x18\x03 \x01(\rR\x05turns\x12\x16\n" +
-	"\x06tokens\x18\x04 \x01(\x04R\x06tokens\"H\n" +
+	"\x06tokens\x18\x04 \x01(\x04R\x06tokens\x12+\n" +
+	"\bcost_usd\x18\x05 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\acostUsd\"H\n" +
 	"\x15HeartbeatTaskResponse\x12/\n" +
 	"\x05lease\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05lease\"\x9e\x01\n" +
 	"\x0fCallToolRequest\x12(\n" +

@@ -679,7 +679,8 @@ const (
 type AgentWorkServiceClient interface {
 	// PollTask waits for a task of an agent and claims it; an empty answer means that there was none in time.
 	PollTask(ctx context.Context, in *PollTaskRequest, opts ...grpc.CallOption) (*PollTaskResponse, error)
-	// HeartbeatTask keeps a claim alive. Errors: CLAIM_STALE.
+	// HeartbeatTask keeps a claim alive, and records what the agent has used when that has grown. Errors: CLAIM_STALE, BUDGET_EXCEEDED when
+	// the claim is over because the task has used more than it may.
 	HeartbeatTask(ctx context.Context, in *HeartbeatTaskRequest, opts ...grpc.CallOption) (*HeartbeatTaskResponse, error)
 	// CallTool calls a tool within a task, through the effect ledger. Errors: CLAIM_STALE, TOOL_NOT_ALLOWED with what is allowed,
 	// ARGUMENTS_INVALID, BUDGET_EXCEEDED, BREAKER_OPEN, SERVER_UNAVAILABLE, OUTCOME_UNKNOWN.
@@ -792,7 +793,8 @@ func (c *agentWorkServiceClient) ListTasks(ctx context.Context, in *ListTasksReq
 type AgentWorkServiceServer interface {
 	// PollTask waits for a task of an agent and claims it; an empty answer means that there was none in time.
 	PollTask(context.Context, *PollTaskRequest) (*PollTaskResponse, error)
-	// HeartbeatTask keeps a claim alive. Errors: CLAIM_STALE.
+	// HeartbeatTask keeps a claim alive, and records what the agent has used when that has grown. Errors: CLAIM_STALE, BUDGET_EXCEEDED when
+	// the claim is over because the task has used more than it may.
 	HeartbeatTask(context.Context, *HeartbeatTaskRequest) (*HeartbeatTaskResponse, error)
 	// CallTool calls a tool within a task, through the effect ledger. Errors: CLAIM_STALE, TOOL_NOT_ALLOWED with what is allowed,
 	// ARGUMENTS_INVALID, BUDGET_EXCEEDED, BREAKER_OPEN, SERVER_UNAVAILABLE, OUTCOME_UNKNOWN.
