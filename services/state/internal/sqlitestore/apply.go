@@ -264,17 +264,25 @@ func (w *writer) insertRun(c *core.Commit, next *runState) (runNo int64, err err
 	return runNo, step(s)
 }
 
-// rootOf returns the root of the tree that a new run belongs to; empty when it is a root itself.
+// rootOf returns the root of the tree that a new run belongs to; empty when it is a root itself. What its owner takes for the root may be a fork,
+// and so belong to a tree itself.
 func (w *writer) rootOf(c *core.Commit) (root string, err error) {
-	if c.Index.RootRunID != "" || c.Index.ForkedFromRunID == "" {
-		return c.Index.RootRunID, nil
+	nearest := c.Index.RootRunID
+	if nearest == "" {
+		nearest = c.Index.ForkedFromRunID
+	}
+	if nearest == "" {
+		return "", nil
 	}
 	s := w.stmts.findRoot
 	s.BindText(1, c.Namespace)
-	s.BindText(2, c.Index.ForkedFromRunID)
+	s.BindText(2, nearest)
 	found, err := s.Step()
-	if err == nil && found {
+	switch {
+	case err == nil && found:
 		root = s.ColumnText(0)
+	case c.Index.RootRunID != "":
+		root = c.Index.RootRunID
 	}
 	return root, resetAfter(s, err)
 }

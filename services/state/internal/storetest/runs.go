@@ -124,6 +124,7 @@ func testTrees(t *testing.T, f *fixture) {
 		NewRun("grandchild").Next(place(core.Index{ParentRunID: "child", RootRunID: "root"})),
 		NewRun("fork").Next(place(core.Index{ForkedFromRunID: "root"})),
 		NewRun("fork-of-child").Next(place(core.Index{ForkedFromRunID: "child", Paused: true})),
+		NewRun("child-of-fork").Next(place(core.Index{ParentRunID: "fork", RootRunID: "fork"})),
 		NewRun("alone").Next(place(core.Index{ForkedFromRunID: "gone"})))
 	list := func(filter string) []string {
 		t.Helper()
@@ -136,8 +137,8 @@ func testTrees(t *testing.T, f *fixture) {
 		}))
 	}
 	wantList(t, "children", list("parent = root"), []string{"child"})
-	wantList(t, "the tree", list("root = root"), []string{"fork-of-child", "fork", "grandchild", "child"})
-	wantList(t, "children of the tree", list(`root = root AND parent != ""`), []string{"grandchild", "child"})
+	wantList(t, "the tree", list("root = root"), []string{"child-of-fork", "fork-of-child", "fork", "grandchild", "child"})
+	wantList(t, "children of the tree", list(`root = root AND parent != ""`), []string{"child-of-fork", "grandchild", "child"})
 	wantList(t, "roots", list(`root = ""`), []string{"alone", "root"})
 	wantList(t, "paused", list("paused = true"), []string{"fork-of-child", "child"})
 	f.commit(t, child.Next()) // it goes on, and stays where it is in the tree
