@@ -48,6 +48,10 @@ help: ## List the targets
 demo: build ## Work the support desk, with crashes in the middle, and show the ledger
 	go run ./examples/support-desk/demo $(DEMO_ARGS)
 
+.PHONY: demo-saga
+demo-saga: build ## Take orders through four services, with crashes in the middle, and read their books
+	go run ./examples/order-saga/demo --bin bin/signalbox $(DEMO_ARGS)
+
 .PHONY: build
 build: ## Build bin/signalbox
 	go build -o bin/signalbox ./services/signalbox

@@ -39,7 +39,9 @@ func NewBooks(stock map[string]int) *Books {
 
 func (b *Books) count(tool string) { b.done[tool]++ }
 
-func (b *Books) fault(format string, args ...any) { b.wrong = append(b.wrong, fmt.Sprintf(format, args...)) }
+func (b *Books) fault(format string, args ...any) {
+	b.wrong = append(b.wrong, fmt.Sprintf(format, args...))
+}
 
 // Reserve takes items for an order. A call with an older token than one seen before comes from somebody who has lost the lock.
 func (b *Books) Reserve(order, item string, quantity int, token uint64) error {
