@@ -285,6 +285,34 @@ states:
 	}
 }
 
+func TestTheCacheIsTheRunsOwn(t *testing.T) {
+	def := compiled(t, `
+initial: a
+states:
+	a:
+		max_visits: 3
+		steps:
+			- {id: look, tool: {server: s, tool: read}, cache: {key: "'k'", ttl: 1h}}
+			- {id: nap, wait: {duration: 40m}}
+		transitions: [{when: run.visits('a') < 3, to: a}, {to: end}]
+	end: {terminal: succeeded}
+`)
+	r := play(t, def, dryrun.Options{})
+	ends(t, r, succeeded)
+	if got := attempts(r); got != "read read" { // at once, from the cache after 40 minutes, and again after 80
+		t.Errorf("attempts are %s", got)
+	}
+	def = compiled(t, `
+steps:
+	- id: look
+	  tool: {server: s, tool: read}
+	  cache: {key: "'k'", ttl: 1h}
+	  on_error: {handlers: [{types: ["*"], fallback: {cached: {max_staleness: 2h}}}]}
+`)
+	r = play(t, def, dryrun.Options{Failures: []dryrun.Failure{{StepID: "look", Type: "tool-error"}}})
+	ends(t, r, failed) // nothing was kept
+}
+
 func TestBadOptionsAreRefusedByField(t *testing.T) {
 	def := compiled(t, `
 steps:

@@ -45,11 +45,32 @@ type player struct {
 
 	sources  map[string]string
 	children map[string]*player
+	cache    map[string]*cached
 	log      []logged
 	// offered are what was given to waits, by path and sequence.
 	offered map[string]*offers
 	// stuck are things that nobody here answers: escalations by id, waits by path and sequence, sub-workflows by run id.
 	stuck map[string]bool
+}
+
+// cached is an output that a step of this run left in the cache. Those of other runs are not there.
+type cached struct {
+	output json.RawMessage
+	at     time.Time
+}
+
+func (c *cached) value() json.RawMessage {
+	if c == nil {
+		return nil
+	}
+	return c.output
+}
+
+func (c *cached) time() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return c.at
 }
 
 // appointment is an input that comes at its time.
@@ -69,7 +90,7 @@ func newPlayer(def *workflow.Definition, o *Options, failures []*failing, now ti
 	return &player{
 		def: def, opts: o, failures: failures, left: left, fold: engine.NewFold(nil), now: now.UTC().Truncate(time.Microsecond),
 		rows: map[string]*workflowv1.Operation{}, sources: map[string]string{}, children: map[string]*player{},
-		offered: map[string]*offers{}, stuck: map[string]bool{},
+		cache: map[string]*cached{}, offered: map[string]*offers{}, stuck: map[string]bool{},
 	}
 }
 
@@ -252,14 +273,17 @@ func (p *player) obey(ctx context.Context, c engine.Command) error {
 		p.queue = append(p.queue, engine.Continue{})
 	case engine.Gather:
 		p.queue = append(p.queue, p.gather(c))
+	case engine.LookUpCache:
+		kept := p.cache[c.StepID+"/"+c.Key]
+		p.queue = append(p.queue, engine.CacheAnswered{StepPath: c.StepPath, Key: c.Key, Found: kept != nil, Value: kept.value(), Time: kept.time()})
+	case engine.StoreCache:
+		p.cache[c.StepID+"/"+c.Key] = &cached{output: c.Value, at: p.now}
 	case engine.StartChild:
 		return p.startChild(ctx, c)
 	case engine.CancelChild:
 		p.cancelChild(c.RunID)
 	case engine.UndoChild:
 		return p.undoChild(ctx, c)
-	case engine.LookUpCache:
-		p.queue = append(p.queue, engine.CacheAnswered{StepPath: c.StepPath, Key: c.Key}) // a dry run begins with nothing kept
 	}
 	return nil
 }

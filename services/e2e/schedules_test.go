@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,8 +29,58 @@ func TestSchedulesAndBatches(t *testing.T) {
 		schedules, batches := schedulerv1.NewScheduleServiceClient(conn), schedulerv1.NewBatchServiceClient(conn)
 		scheduleThroughKills(t, w, schedules)
 		backfillTwice(t, schedules)
+		batchesThatPauseAndMove(t, w, batches)
 		batchOverAll(t, w, batches)
 	})
+}
+
+// batchesThatPauseAndMove pauses all runs, lets them go on, and moves them to another version.
+func batchesThatPauseAndMove(t *testing.T, w *world, batches schedulerv1.BatchServiceClient) {
+	w.apply(t, strings.Replace(testdata(t, "nap.yaml"), "1.0.0", "1.1.0", 1))
+	total := uint64(len(allRuns(t, w)))
+	run := func(req *schedulerv1.StartBatchRequest, each func(*workflowv1.Run) bool) {
+		t.Helper()
+		req.Filter = "status = RUNNING"
+		resp, err := batches.StartBatch(within(t), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := batchEnd(t, batches, resp.GetBatch().GetId())
+		if b.GetDone() != total || b.GetFailed() != 0 {
+			t.Errorf("of %d runs %s: %v", total, req.GetAction(), b)
+		}
+		for _, r := range allRuns(t, w) {
+			if !each(r) {
+				t.Errorf("after %s run %s is at %s, paused: %v", req.GetAction(), r.GetId(), r.GetVersion(), r.GetPause())
+			}
+		}
+	}
+	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_PAUSE, Reason: "lunch"}, func(r *workflowv1.Run) bool {
+		return r.GetPause().GetReason() == "lunch"
+	})
+	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_RESUME}, func(r *workflowv1.Run) bool { return r.GetPause() == nil })
+	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_MIGRATE, DryRun: true}, func(r *workflowv1.Run) bool {
+		return r.GetVersion() == "1.0.0"
+	})
+	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_MIGRATE, Version: "1.1.0"}, func(r *workflowv1.Run) bool {
+		return r.GetVersion() == "1.1.0"
+	})
+}
+
+// batchEnd waits for a batch's end.
+func batchEnd(t *testing.T, batches schedulerv1.BatchServiceClient, id string) *schedulerv1.Batch {
+	t.Helper()
+	ctx := within(t)
+	var b *schedulerv1.Batch
+	eventually(ctx, t, "the batch's end", func() (bool, error) {
+		resp, err := batches.GetBatch(ctx, &schedulerv1.GetBatchRequest{Id: id})
+		if away(err) {
+			return false, nil
+		}
+		b = resp.GetBatch()
+		return b.GetState() == schedulerv1.BatchState_BATCH_STATE_DONE, err
+	})
+	return b
 }
 
 func scheduleThroughKills(t *testing.T, w *world, schedules schedulerv1.ScheduleServiceClient) {
@@ -147,15 +198,7 @@ func batchOverAll(t *testing.T, w *world, batches schedulerv1.BatchServiceClient
 	if err := w.StartAll(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	var b *schedulerv1.Batch
-	eventually(ctx, t, "the batch's end", func() (bool, error) {
-		resp, err := batches.GetBatch(ctx, &schedulerv1.GetBatchRequest{Id: id})
-		if away(err) {
-			return false, nil
-		}
-		b = resp.GetBatch()
-		return b.GetState() == schedulerv1.BatchState_BATCH_STATE_DONE, err
-	})
+	b := batchEnd(t, batches, id)
 	if b.GetFailed() != 0 || b.GetDone()+b.GetSkipped() > total || b.GetEndTime() == nil {
 		t.Errorf("of %d runs: %v", total, b)
 	}
@@ -169,7 +212,7 @@ func batchOverAll(t *testing.T, w *world, batches schedulerv1.BatchServiceClient
 		t.Errorf("a bad filter answers %v", err)
 	}
 	list, err := batches.ListBatches(ctx, &schedulerv1.ListBatchesRequest{})
-	if err != nil || len(list.GetBatches()) != 1 {
+	if err != nil || len(list.GetBatches()) != 5 || list.GetBatches()[0].GetId() != id {
 		t.Errorf("listed %v, %v", list, err)
 	}
 }

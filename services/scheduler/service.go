@@ -148,7 +148,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		Records: records, Runs: s.core, Reads: s.state, Clock: deps.Clock, Logger: deps.Logger, Words: rpc.Words,
 	})
 	s.batches = batches.NewKeeper(batches.Options{
-		Records: records, Lister: records, Steering: rpc.NewSteering(s.control), Clock: deps.Clock, Logger: deps.Logger, Explain: rpc.Explain,
+		Records: records, Lister: records, Steering: batches.Steer(s.core), Clock: deps.Clock, Logger: deps.Logger, Explain: rpc.Explain,
 	})
 	return s, nil
 }

@@ -211,7 +211,7 @@ func (c *carrying) steer(ctx context.Context, b *Batch, run *workflowv1.Run) (bo
 	switch {
 	case b.Action == Migrate:
 		place, err := s.Migrate(ctx, key, Move{Version: b.Version, StateMap: b.StateMap, DryRun: b.DryRun}, b.by())
-		return place.Version != run.GetVersion(), err
+		return place.Version != run.GetVersion(), err // where it is there already, nothing was done
 	case b.DryRun:
 		return true, nil
 	case b.Action == Cancel:
