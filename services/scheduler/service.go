@@ -137,7 +137,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	records := stateclient.NewRecords(deps.State)
 	s.core = core.New(core.Options{
 		Name: cfg.Name, Store: s.state, Dispatcher: s.gateway, Locks: s.locks, Recovery: s.recovery, Clock: deps.Clock, Random: deps.Random,
-		Events: s.state, Catalogue: s.state, Records: records,
+		Events: s.state, Catalogue: s.state, Records: records, Cache: s.recovery,
 		Logger: deps.Logger, Lease: cfg.TaskLease, Metrics: metrics,
 	})
 	s.locks.Bind(s.core)

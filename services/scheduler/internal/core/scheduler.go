@@ -22,6 +22,8 @@ type Options struct {
 	Dispatcher Dispatcher
 	Locks      Locks
 	Recovery   Recovery
+	// Cache keeps outputs of steps that runs share; nil: nothing is kept.
+	Cache StepCache
 	// Events, Records and Catalogue are what waiting for events and triggers need; without them, events reach nobody.
 	Events    EventLog
 	Records   Records
@@ -46,6 +48,8 @@ type Metrics interface {
 	Ended(outcome workflowv1.Outcome)
 	// Attempt counts an attempt by its result.
 	Attempt(server string, status SendStatus)
+	// CacheAsked counts questions to the cache, by whether it had an output.
+	CacheAsked(found bool)
 	// Triggered counts what became of an event that a trigger matches: "started", "known" or "failed".
 	Triggered(result string)
 }

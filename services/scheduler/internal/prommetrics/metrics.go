@@ -13,8 +13,8 @@ import (
 
 // Metrics implements core.Metrics.
 type Metrics struct {
-	commits, events, started   prometheus.Counter
-	ended, attempts, triggered *prometheus.CounterVec
+	commits, events, started          prometheus.Counter
+	ended, attempts, triggered, cache *prometheus.CounterVec
 }
 
 // New makes the counters and registers them; with a nil registerer they only count.
@@ -30,12 +30,14 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 			[]string{"server", "result"}),
 		triggered: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "triggered_total",
 			Help: "Events that a trigger matched, by what became of the start."}, []string{"result"}),
+		cache: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "cache_lookups_total",
+			Help: "Outputs of steps that were looked for in the cache."}, []string{"result"}),
 	}
 	if r == nil {
 		return m, nil
 	}
 	var all []error
-	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts, m.triggered} {
+	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts, m.triggered, m.cache} {
 		all = append(all, r.Register(c))
 	}
 	return m, errors.Join(all...)
@@ -53,6 +55,15 @@ func (m *Metrics) Started() { m.started.Inc() }
 // Ended implements core.Metrics.
 func (m *Metrics) Ended(outcome workflowv1.Outcome) {
 	m.ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))).Inc()
+}
+
+// CacheAsked implements core.Metrics.
+func (m *Metrics) CacheAsked(found bool) {
+	result := "miss"
+	if found {
+		result = "hit"
+	}
+	m.cache.WithLabelValues(result).Inc()
 }
 
 // Triggered implements core.Metrics.
