@@ -12,6 +12,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 	"github.com/signalbox-dev/signalbox/services/state/internal/storetest"
 )
@@ -282,4 +283,63 @@ func rowBytes(t *testing.T, s *Store, c *core.Commit) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestArchivalRemovesInBites archives a long run and looks how much each transaction removes, while others commit between them.
+func TestArchivalRemovesInBites(t *testing.T) {
+	s := openClaimed(t, Options{NoSync: true})
+	run, other := storetest.NewRun("long"), storetest.NewRun("other")
+	for i := range 1000 {
+		c := run.Next(func(c *core.Commit) {
+			c.Operations = []core.Operation{storetest.Operation(fmt.Sprint("o", i), "main/o", 2, false)}
+			if i == 999 {
+				storetest.Ended(workflowv1.Outcome_OUTCOME_SUCCEEDED)(c)
+			}
+		})
+		if r := commitOne(t, s, c); r.Refusal != nil {
+			t.Fatal(r.Refusal)
+		}
+	}
+	rows := func() (n int64) {
+		err := s.read(t.Context(), func(conn *sqlite.Conn) (err error) {
+			n, err = lastNumber(conn, "SELECT (SELECT count(*) FROM history WHERE row_no >> 28 = 1) + (SELECT count(*) FROM operations)", "")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	left := rows()
+	if left != 2000 {
+		t.Fatalf("%d rows", left)
+	}
+	removed := func(most int64) {
+		t.Helper()
+		now := rows()
+		if left-now > most || now == left {
+			t.Errorf("a transaction removed %d rows of %d", left-now, left)
+		}
+		left = now
+		if r := commitOne(t, s, other.Next()); r.Refusal != nil {
+			t.Error(r.Refusal)
+		}
+	}
+	archived, _, err := s.Archivable(t.Context(), core.RunKey{Namespace: core.DefaultNamespace, RunID: "long"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Retire(t.Context(), []core.ArchivedRun{archived}); err != nil {
+		t.Fatal(err)
+	}
+	removed(2 * retireRows)
+	for left > 0 {
+		if more, err := s.Purge(t.Context()); err != nil || !more {
+			t.Fatalf("more %v, %v, with %d rows left", more, err, left)
+		}
+		removed(2 * purgeRows)
+	}
+	if h, err := s.ReadHistory(t.Context(), core.DefaultNamespace, "other", 1, 1000, 1<<20); err != nil || len(h.Rows) < 4 {
+		t.Errorf("the other run: %d rows, %v", len(h.Rows), err)
+	}
 }
