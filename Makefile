@@ -52,6 +52,10 @@ demo: build ## Work the support desk, with crashes in the middle, and show the l
 demo-saga: build ## Take orders through four services, with crashes in the middle, and read their books
 	go run ./examples/order-saga/demo --bin bin/signalbox $(DEMO_ARGS)
 
+.PHONY: demo-duet
+demo-duet: build ## Let two agents coordinate only by events, with crashes in the middle
+	go run ./examples/duet/demo --bin bin/signalbox $(DEMO_ARGS)
+
 .PHONY: build
 build: ## Build bin/signalbox
 	go build -o bin/signalbox ./services/signalbox
