@@ -56,6 +56,10 @@ demo-saga: build ## Take orders through four services, with crashes in the middl
 demo-duet: build ## Let two agents coordinate only by events, with crashes in the middle
 	go run ./examples/duet/demo --bin bin/signalbox $(DEMO_ARGS)
 
+.PHONY: demo-voice
+demo-voice: ## Play three telephone calls, with a crash in the middle of one
+	go run ./examples/voice-relay/demo $(DEMO_ARGS)
+
 .PHONY: build
 build: ## Build bin/signalbox
 	go build -o bin/signalbox ./services/signalbox
