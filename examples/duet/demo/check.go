@@ -61,7 +61,7 @@ func (d *demo) check(ctx context.Context) (err error) {
 	if len(f.wrong) > 0 {
 		return fmt.Errorf("the check fails:\n  %s", strings.Join(f.wrong, "\n  "))
 	}
-	p.Line("%s", p.Bold("Every event is in the log once, was taken once by the run that it was for, and was seen outside at least once."))
+	p.Line("%s", p.Bold("Every event is in the log once, was taken once, and was seen outside at least once."))
 	return nil
 }
 
