@@ -41,6 +41,8 @@ func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
 	for _, a := range run.GetActive() {
 		waits = append(waits, explainStep(def, run, a)...)
 	}
+	// What a step with branches waits for are the steps in them: these come first.
+	slices.SortStableFunc(waits, func(a, b Wait) int { return branching(a) - branching(b) })
 	for _, p := range run.GetPendingDecisions() {
 		if activeByPath(run, p.GetStepPath()) == nil {
 			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: "people", Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
@@ -115,6 +117,13 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 		waits = append(waits, explainCall(a, c))
 	}
 	return waits
+}
+
+func branching(w Wait) int {
+	if w.Status == workflowv1.ActivityStatus_ACTIVITY_STATUS_BRANCHING {
+		return 1
+	}
+	return 0
 }
 
 // explainComposite tells how far the branches or items have come. A step without any that is open waits for its scheduler to go on.
