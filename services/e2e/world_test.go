@@ -299,7 +299,7 @@ func (w *world) resolve(ctx context.Context, runID string, events []*workflowv1.
 func outlined(ev *workflowv1.HistoryEvent) bool {
 	for _, p := range []*workflowv1.Payload{
 		ev.GetOperationSucceeded().GetOutput(), ev.GetOperationSucceeded().GetArguments(), ev.GetOperationIntended().GetArguments(),
-		ev.GetOutcomeSettled().GetOutput(), ev.GetStepCompleted().GetOutput(),
+		ev.GetOutcomeSettled().GetOutput(), ev.GetStepCompleted().GetOutput(), ev.GetRunEnded().GetResult(),
 	} {
 		if p.GetArtifact() != nil {
 			return true
