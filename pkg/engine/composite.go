@@ -207,7 +207,7 @@ func (m *machine) startBranch(s *instance, a *workflowv1.ActiveStep) bool {
 		return false
 	}
 	e := &workflowv1.BranchStarted{StepPath: a.GetPath(), Index: c.GetStarted()}
-	room := 1
+	var room int
 	if s.Map != nil {
 		room = s.Map.MaxConcurrency
 		e.FramePath, e.ItemsSequence = itemPath(a.GetPath(), c.GetGeneration(), e.GetIndex()), pageOf(c, e.GetIndex())

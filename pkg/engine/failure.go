@@ -198,7 +198,7 @@ func (m *machine) pick(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Prob
 		c := choice{path: sc.name + "/" + strconv.Itoa(i), handler: sc.handlers[i]}
 		if r := c.handler.Retry; r != nil {
 			spent := a.GetHandlerAttempts()[c.path]
-			if mayRetry && spent+1 < r.MaxAttempts && !(sc.outer && f.inner) {
+			if mayRetry && spent+1 < r.MaxAttempts && (!sc.outer || !f.inner) {
 				c.retry, c.wake = true, m.retryTime(r, spent+1, f)
 				return c
 			}
