@@ -66,8 +66,8 @@ func TestTaskOnTheOneEndpoint(t *testing.T) {
 			if call := h.suite.calls[0]; call.GetTool() != "desk/lookup" || string(call.GetArguments()) != `{"id":"W1"}` || call.GetKey() != "k" {
 				t.Errorf("the scheduler got %v", call)
 			}
-			use(t, session, "task_heartbeat", `{"claim_token":"`+token+`","progress":"half","turns":2,"tokens":300}`)
-			if beat := h.suite.beats[0]; beat.GetProgress() != "half" || beat.GetTurns() != 2 || beat.GetTokens() != 300 {
+			use(t, session, "task_heartbeat", `{"claim_token":"`+token+`","progress":"half","turns":2,"tokens":300,"cost_usd":0.5}`)
+			if beat := h.suite.beats[0]; beat.GetProgress() != "half" || beat.GetTurns() != 2 || beat.GetTokens() != 300 || beat.GetCostUsd() != 0.5 {
 				t.Errorf("the heartbeat was %v", beat)
 			}
 			if _, text, isError = use(t, session, "task_complete", `{"claim_token":"`+token+`","output":{"status":"open"}}`); isError {

@@ -8,7 +8,9 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -61,14 +63,24 @@ type Job interface {
 	Task() Task
 	// Call calls a tool.
 	Call(ctx context.Context, c Call) (Answer, error)
-	// Heartbeat is a sign of life.
-	Heartbeat(ctx context.Context) error
+	// Heartbeat is a sign of life, and tells what was used so far.
+	Heartbeat(ctx context.Context, used Usage) error
 	// Complete ends the task with its output, JSON.
 	Complete(ctx context.Context, output json.RawMessage) error
 	// Fail ends the task with a reason in words.
 	Fail(ctx context.Context, why string) error
 	// Close gives back what the job holds on this side; the task goes on.
 	Close()
+}
+
+// Usage is what an agent has used for a task since it claimed it.
+type Usage struct {
+	// Turns of the model.
+	Turns uint32
+	// Tokens, in and out together.
+	Tokens uint64
+	// CostUSD in US dollars.
+	CostUSD float64
 }
 
 // Trouble is an error with what it means for an agent.
@@ -81,6 +93,18 @@ type Trouble struct {
 	Lost bool
 	// Err is what went wrong.
 	Err error
+
+	spent bool // a budget is used up
+}
+
+// overBudget makes the claim lost of a heartbeat that says that the budget is used up: the run has ended the task by then. (A call that is one too
+// many leaves the task to its agent, who may still complete it.)
+func overBudget(err error) error {
+	var t *Trouble
+	if errors.As(err, &t) && t.spent {
+		t.Lost = true
+	}
+	return err
 }
 
 // Error implements error.
@@ -100,6 +124,23 @@ type Tools struct {
 	worker *Worker
 	job    Job
 	calls  int
+
+	mu   sync.Mutex
+	used Usage
+}
+
+// Use tells what the model has used now, beside what was told before. A task that is over its budget is over: the error says so.
+func (t *Tools) Use(ctx context.Context, more Usage) error {
+	t.mu.Lock()
+	t.used = Usage{Turns: t.used.Turns + more.Turns, Tokens: t.used.Tokens + more.Tokens, CostUSD: t.used.CostUSD + more.CostUSD}
+	t.mu.Unlock()
+	return t.worker.insist(ctx, "heartbeat", func(ctx context.Context) error { return t.job.Heartbeat(ctx, t.soFar()) })
+}
+
+func (t *Tools) soFar() Usage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.used
 }
 
 // Call calls a tool ("server/tool") and waits until it is answered, however long Signalbox or the tool's server are away. An answer

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
@@ -42,6 +43,7 @@ type gateway struct {
 	interfere func(rpc string, n int) error // asked before the n-th request of an RPC; an error is answered
 	after     func(rpc string, n int) error // asked after it was carried out: the answer is lost
 	seen      map[string]int
+	used      []agent.Usage // as heartbeats told it
 	done      chan json.RawMessage
 	failed    chan string
 }
@@ -199,4 +201,15 @@ func (g *gateway) CompleteTask(_ context.Context, req *gatewayv1.AgentServiceCom
 func (g *gateway) FailTask(_ context.Context, req *gatewayv1.AgentServiceFailTaskRequest) (*gatewayv1.AgentServiceFailTaskResponse, error) {
 	g.failed <- req.GetRequest().GetMessage()
 	return &gatewayv1.AgentServiceFailTaskResponse{}, nil
+}
+
+func (g *gateway) HeartbeatTask(_ context.Context, req *gatewayv1.AgentServiceHeartbeatTaskRequest) (*gatewayv1.AgentServiceHeartbeatTaskResponse, error) {
+	if err := g.ask("heartbeat"); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := req.GetRequest()
+	g.used = append(g.used, agent.Usage{Turns: r.GetTurns(), Tokens: r.GetTokens(), CostUSD: r.GetCostUsd()})
+	return &gatewayv1.AgentServiceHeartbeatTaskResponse{Response: &schedulerv1.HeartbeatTaskResponse{}}, nil
 }

@@ -75,11 +75,13 @@ func (j *grpcJob) Call(ctx context.Context, c Call) (Answer, error) {
 }
 
 // Heartbeat implements Job.
-func (j *grpcJob) Heartbeat(ctx context.Context) error {
+func (j *grpcJob) Heartbeat(ctx context.Context, used Usage) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	_, err := j.client.HeartbeatTask(ctx, &gatewayv1.AgentServiceHeartbeatTaskRequest{Request: &schedulerv1.HeartbeatTaskRequest{ClaimToken: j.task.GetClaimToken()}})
-	return trouble(err)
+	_, err := j.client.HeartbeatTask(ctx, &gatewayv1.AgentServiceHeartbeatTaskRequest{Request: &schedulerv1.HeartbeatTaskRequest{
+		ClaimToken: j.task.GetClaimToken(), Turns: used.Turns, Tokens: used.Tokens, CostUsd: used.CostUSD,
+	}})
+	return overBudget(trouble(err))
 }
 
 // Complete implements Job.
@@ -133,6 +135,7 @@ func trouble(err error) error {
 	case errorsv1.ErrorReason_ERROR_REASON_INTERNAL: // a service behind the one that answered may be on its way back
 		t.Again = true
 	case errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED:
+		t.spent = true
 	default:
 		t.Again = passing(errs.CodeOf(err))
 	}

@@ -98,9 +98,11 @@ func (j *mcpJob) Call(ctx context.Context, c Call) (Answer, error) {
 }
 
 // Heartbeat implements Job.
-func (j *mcpJob) Heartbeat(ctx context.Context) error {
-	_, err := j.call(ctx, &mcp.CallToolParams{Name: "task_heartbeat"})
-	return err
+func (j *mcpJob) Heartbeat(ctx context.Context, used Usage) error {
+	_, err := j.call(ctx, &mcp.CallToolParams{Name: "task_heartbeat", Arguments: map[string]any{
+		"turns": used.Turns, "tokens": used.Tokens, "cost_usd": used.CostUSD,
+	}})
+	return overBudget(err)
 }
 
 // Complete implements Job.
@@ -247,6 +249,8 @@ func refusal(result *mcp.CallToolResult) error {
 	switch told.Error.Reason {
 	case "CLAIM_STALE", "RUN_ENDED", "TASK_NOT_FOUND":
 		t.Lost = true
+	case "BUDGET_EXCEEDED":
+		t.spent = true
 	case "UNAVAILABLE", "SERVER_UNAVAILABLE", "BREAKER_OPEN", "OUTCOME_UNKNOWN", "SHARD_NOT_OWNED", "NOT_SENT", "DRAINING", "INTERNAL", "RUN_VERSION_CONFLICT":
 		t.Again = true
 	}

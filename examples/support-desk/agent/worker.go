@@ -56,16 +56,17 @@ func (w *Worker) take(ctx context.Context, job Job) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	task := job.Task()
+	tools := &Tools{worker: w, job: job}
 	alive := make(chan struct{})
 	go func() {
 		defer close(alive)
-		w.keepAlive(ctx, job, cancel)
+		w.keepAlive(ctx, tools, cancel)
 	}()
 	defer func() {
 		cancel()
 		<-alive
 	}()
-	output, err := w.Mind.Work(ctx, task, &Tools{worker: w, job: job})
+	output, err := w.Mind.Work(ctx, task, tools)
 	if ctx.Err() != nil {
 		return // killed, or the claim is over: nothing is ours to end
 	}
@@ -119,14 +120,15 @@ func (w *Worker) pause(ctx context.Context, what string, err error) {
 }
 
 // keepAlive gives signs of life while the mind works, and stops it when the claim is over.
-func (w *Worker) keepAlive(ctx context.Context, job Job, stop context.CancelFunc) {
+func (w *Worker) keepAlive(ctx context.Context, tools *Tools, stop context.CancelFunc) {
+	job := tools.job
 	lease := job.Task().Lease
 	if lease <= 0 {
 		return
 	}
 	for clock.Sleep(ctx, w.Clock, lease/3) == nil {
 		var trouble *Trouble
-		if err := job.Heartbeat(ctx); errors.As(err, &trouble) && trouble.Lost {
+		if err := job.Heartbeat(ctx, tools.soFar()); errors.As(err, &trouble) && trouble.Lost {
 			w.Log.Info("claim is over", "worker", w.Name, "task", job.Task().ID)
 			stop()
 		}

@@ -186,3 +186,56 @@ func TestACaseThatIsNotInTheFileFailsTheTask(t *testing.T) {
 		t.Errorf("failed because %q", why)
 	}
 }
+
+// thinker uses 100 tokens a turn, for three turns.
+type thinker struct{}
+
+func (thinker) Work(ctx context.Context, _ agent.Task, tools *agent.Tools) (any, error) {
+	for range 3 {
+		if err := tools.Use(ctx, agent.Usage{Turns: 1, Tokens: 100, CostUSD: 0.25}); err != nil {
+			return nil, err
+		}
+	}
+	return "done", nil
+}
+
+func TestWhatWasUsedIsToldInAll(t *testing.T) {
+	g := newGateway(t)
+	g.interfere = func(rpc string, n int) error {
+		if rpc == "heartbeat" && n == 2 {
+			return refuse(errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE)
+		}
+		return nil
+	}
+	g.offer("t", nil)
+	work(t, g, thinker{})
+	<-g.done
+	want := []agent.Usage{{Turns: 1, Tokens: 100, CostUSD: 0.25}, {Turns: 2, Tokens: 200, CostUSD: 0.5}, {Turns: 3, Tokens: 300, CostUSD: 0.75}}
+	if !slices.Equal(g.used, want) {
+		t.Errorf("%v, want %v", g.used, want)
+	}
+}
+
+// TestATaskOverItsBudgetIsOver: the agent neither completes nor fails what the run has ended.
+func TestATaskOverItsBudgetIsOver(t *testing.T) {
+	g := newGateway(t)
+	g.interfere = func(rpc string, n int) error {
+		if rpc == "heartbeat" && n == 1 {
+			return refuse(errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED)
+		}
+		return nil
+	}
+	g.offer("t", nil)
+	g.offer("next", nil)
+	work(t, g, thinker{})
+	select {
+	case <-g.done:
+	case why := <-g.failed:
+		t.Errorf("a task was failed: %s", why)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.seen["complete"] != 1 {
+		t.Errorf("the requests were %v, want one task given up and one completed", g.seen)
+	}
+}

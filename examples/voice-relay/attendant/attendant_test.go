@@ -41,7 +41,7 @@ func (d *door) Call(_ context.Context, c agent.Call) (agent.Answer, error) {
 	return agent.Answer{Output: json.RawMessage(d.free)}, nil
 }
 
-func (d *door) Heartbeat(context.Context) error { return nil }
+func (d *door) Heartbeat(context.Context, agent.Usage) error { return nil }
 
 func (d *door) Complete(_ context.Context, output json.RawMessage) error {
 	d.output = output

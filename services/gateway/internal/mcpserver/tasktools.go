@@ -62,7 +62,8 @@ const (
 	failProperties = `"message":{"type":"string","minLength":1,"maxLength":2048,"description":"What went wrong, in words."}`
 	beatProperties = `"progress":{"type":"string","maxLength":1024,"description":"How far you are, in words."},` +
 		`"turns":{"type":"integer","minimum":0,"maximum":4294967295,"description":"Turns of the model used so far."},` +
-		`"tokens":{"type":"integer","minimum":0,"description":"Tokens used so far."}`
+		`"tokens":{"type":"integer","minimum":0,"description":"Tokens used so far."},` +
+		`"cost_usd":{"type":"number","minimum":0,"description":"Cost so far, in US dollars."}`
 	keyProperty = `"key":{"type":"string","maxLength":256,"description":"Optional. Your own name for this call: the same key answers from the record. ` +
 		`Give one to every call that changes something and that you might repeat when its answer is lost: without a key the repetition is another call."}`
 )
@@ -122,6 +123,7 @@ type taskInput struct {
 	Progress    string          `json:"progress"`
 	Turns       uint32          `json:"turns"`
 	Tokens      uint64          `json:"tokens"`
+	CostUSD     float64         `json:"cost_usd"`
 }
 
 func (f *Face) taskClaim(ctx context.Context, in input) (*mcp.CallToolResult, error) {
@@ -249,7 +251,7 @@ func (f *Face) taskHeartbeat(ctx context.Context, in input) (*mcp.CallToolResult
 		return nil, err
 	}
 	beat, err := f.backend.Work.HeartbeatTask(ctx, &schedulerv1.HeartbeatTaskRequest{
-		ClaimToken: args.ClaimToken, Progress: args.Progress, Turns: args.Turns, Tokens: args.Tokens,
+		ClaimToken: args.ClaimToken, Progress: args.Progress, Turns: args.Turns, Tokens: args.Tokens, CostUsd: args.CostUSD,
 	})
 	if err != nil {
 		return nil, err
