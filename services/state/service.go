@@ -31,7 +31,8 @@ type Config struct {
 	Readers int
 	// MaxArtifactBytes is the greatest size of an uploaded artifact, which is held in memory while it arrives. 0: 16 MiB.
 	MaxArtifactBytes int
-	// Retention is how long after their end runs stay in the store before they are moved to the folder "archive" of the data folder. 0: for ever.
+	// Retention is how long after their end, or a later change, runs stay in the store before they are moved to the folder "archive" of the
+	// data folder. 0: for ever.
 	Retention time.Duration
 	// RetentionByNamespace gives namespaces a time of their own.
 	RetentionByNamespace map[string]time.Duration

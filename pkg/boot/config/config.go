@@ -81,8 +81,8 @@ type Service struct {
 
 // State says how long the state service keeps what has ended.
 type State struct {
-	// How long after its end a run stays in the database. Then it moves to a file in the folder archive of data_dir, once every run of its
-	// tree has ended. 0: for ever.
+	// How long after its end, or its last change since, a run stays in the database. Then it moves to a file in the folder archive of
+	// data_dir, once every run of its tree has ended. 0: for ever.
 	Retention time.Duration `yaml:"retention"`
 	// Namespaces with a retention of their own.
 	RetentionByNamespace map[string]time.Duration `yaml:"retention_by_namespace"`

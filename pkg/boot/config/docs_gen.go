@@ -42,7 +42,7 @@ var docs = map[string]string{
 	"Services.State":             "The state service.",
 	"Shutdown.Timeout":           "How long calls and modules may take to end after SIGTERM or SIGINT; what is left then is cut off. A second signal ends the process at once.",
 	"State.EventRetention":       "How long events stay in the log. Those that a run which goes on may still wait for stay in any case. 0: for ever.",
-	"State.Retention":            "How long after its end a run stays in the database. Then it moves to a file in the folder archive of data_dir, once every run of its tree has ended. 0: for ever.",
+	"State.Retention":            "How long after its end, or its last change since, a run stays in the database. Then it moves to a file in the folder archive of data_dir, once every run of its tree has ended. 0: for ever.",
 	"State.RetentionByNamespace": "Namespaces with a retention of their own.",
 	"Stdio.Command":              "The program and its arguments. It is not run by a shell.",
 	"Stdio.Dir":                  "The folder to start it in. Empty: that of this process.",

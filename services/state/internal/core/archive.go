@@ -25,7 +25,7 @@ type ArchivedRun struct {
 	Outcome           workflowv1.Outcome
 	// Sequence of its last event.
 	Sequence uint64
-	// EndTime is when it ended, ArchiveTime when it was archived.
+	// EndTime is when it ended, as its head says, or when it changed last if that says nothing; ArchiveTime when it was archived.
 	EndTime, ArchiveTime time.Time
 	// File holds it; Size is its size.
 	File string
@@ -49,7 +49,7 @@ type ArchiveStore interface {
 	GetArchived(ctx context.Context, key RunKey) (ArchivedRun, error)
 	// ListArchived lists the index, newest end first. Runs of an empty workflow: all.
 	ListArchived(ctx context.Context, namespace, workflow string, page Page) (runs []ArchivedRun, next string, err error)
-	// EndedRuns lists runs of a namespace that ended before a time and have nothing left to confirm, oldest end first.
+	// EndedRuns lists runs of a namespace that have ended, have nothing left to confirm and have not changed since a time, oldest change first.
 	EndedRuns(ctx context.Context, namespace string, before time.Time, page Page) (runs []RunKey, next string, err error)
 	// RemoveEvents removes the first events of a namespace's log, at most limit, as long as they were committed before a time. It keeps the
 	// last one, and all that a run which has not ended, or its tree's root, can still read from its start.
@@ -213,12 +213,19 @@ func (a *Archive) write(ctx context.Context, key RunKey) (ArchivedRun, error) {
 	if err != nil {
 		return run, err
 	}
+	record := &workflowv1.Run{}
+	if err := proto.Unmarshal(head, record); err != nil {
+		return run, err
+	}
+	if ended := record.GetEndTime(); ended != nil {
+		run.EndTime = ended.AsTime()
+	}
 	run.ArchiveTime = a.clock.Now().UTC().Round(0)
 	run.File = fileOf(run)
 	header := ArchiveHeader{RunKey: key, Sequence: run.Sequence, ArchiveTime: run.ArchiveTime}
 	run.Size, err = a.files.Write(ctx, run.File, header, func(add func(ArchiveRecord) error) error {
 		c := archiver{archive: a, key: key, last: run.Sequence, add: add, pieces: map[string]bool{}}
-		return c.all(ctx, head)
+		return c.all(ctx, record)
 	})
 	return run, err
 }
@@ -273,11 +280,7 @@ type archiver struct {
 	inPlace uint64
 }
 
-func (c *archiver) all(ctx context.Context, head []byte) error {
-	run := &workflowv1.Run{}
-	if err := proto.Unmarshal(head, run); err != nil {
-		return err
-	}
+func (c *archiver) all(ctx context.Context, run *workflowv1.Run) error {
 	if err := c.add(ArchiveRecord{Run: run}); err != nil {
 		return err
 	}

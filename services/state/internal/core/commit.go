@@ -74,6 +74,11 @@ type Index struct {
 	ParentRunID, RootRunID, ForkedFromRunID string
 }
 
+// InTree reports whether a new run is to have a place in a tree.
+func (x *Index) InTree() bool {
+	return x.ParentRunID != "" || x.RootRunID != "" || x.ForkedFromRunID != ""
+}
+
 // Operation is a ledger entry with the columns by which it is found.
 type Operation struct {
 	// RunID is set when the entry is read, not when it is committed.

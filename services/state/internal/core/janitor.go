@@ -10,7 +10,7 @@ import (
 
 // Retention says how long things are kept in the store.
 type Retention struct {
-	// Runs is how long after their end runs stay before they are archived. 0: for ever.
+	// Runs is how long after their end, or a later change, runs stay before they are archived. 0: for ever.
 	Runs time.Duration
 	// RunsByNamespace are the namespaces that have a time of their own.
 	RunsByNamespace map[string]time.Duration

@@ -3,7 +3,6 @@ package sqlitestore
 import (
 	"zombiezen.com/go/sqlite"
 
-	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
@@ -18,6 +17,7 @@ type statements struct {
 	findRun, findRequest, findRoot    *sqlite.Stmt
 	findArchived                      *sqlite.Stmt
 	insertRun, moveRun, changeRun     *sqlite.Stmt
+	insertEnded, deleteEnded          *sqlite.Stmt
 	insertRequest, insertHistory      *sqlite.Stmt
 	upsertOperation                   *sqlite.Stmt
 	escalationOwner, upsertEscalation *sqlite.Stmt
@@ -31,20 +31,23 @@ func prepareStatements(conn *sqlite.Conn) (*statements, error) {
 		&st.begin:    "BEGIN IMMEDIATE",
 		&st.commit:   "COMMIT",
 		&st.rollback: "ROLLBACK",
-		&st.findRun: `SELECT run_no, shard, sequence, commit_id, status, attention, workflow, end_time
-			FROM runs WHERE namespace = ? AND run_id = ?`,
+		&st.findRun: `SELECT r.run_no, r.shard, r.sequence, r.commit_id, r.status, r.attention, r.workflow, r.update_time,
+			t.run_no IS NOT NULL, p.run_no IS NOT NULL FROM runs r LEFT JOIN run_trees t ON t.run_no = r.run_no
+			LEFT JOIN paused_runs p ON p.run_no = r.run_no WHERE r.namespace = ? AND r.run_id = ?`,
 		&st.findArchived: "SELECT commit_id FROM archived_runs WHERE namespace = ? AND run_id = ?",
 		&st.findRequest: `SELECT coalesce(r.run_id, a.run_id), q.digest FROM requests q LEFT JOIN runs r ON r.run_no = q.run_no
 			LEFT JOIN archived_runs a ON a.run_no = q.run_no WHERE q.namespace = ? AND q.request_id = ?`,
-		&st.findRoot: "SELECT iif(root_run_id = '', run_id, root_run_id) FROM runs WHERE namespace = ? AND run_id = ?",
-		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head, paused,
-			status, attention, workflow, end_time, run_no, namespace, run_id, shard, start_time, parent_run_id, root_run_id)
-			VALUES (?,?,?,?,?,?,?,?,?,?, ?,?,?,?, ?,?,?,?,?,?,?)`,
+		&st.findRoot: `SELECT coalesce(t.root_run_id, r.run_id) FROM runs r LEFT JOIN run_trees t ON t.run_no = r.run_no
+			WHERE r.namespace = ? AND r.run_id = ?`,
+		&st.insertRun: `INSERT INTO runs (epoch, sequence, commit_id, outcome, version, state, update_time, wake_time, head,
+			status, attention, workflow, run_no, namespace, run_id, shard, start_time) VALUES (?,?,?,?,?,?,?,?,?, ?,?,?, ?,?,?,?,?)`,
 		// Most commits change no column that an index holds. Naming only the others spares the indexes.
 		&st.moveRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
-			wake_time = ?, head = ?, paused = ? WHERE run_no = ?`,
+			wake_time = ?, head = ? WHERE run_no = ?`,
 		&st.changeRun: `UPDATE runs SET epoch = ?, sequence = ?, commit_id = ?, outcome = ?, version = ?, state = ?, update_time = ?,
-			wake_time = ?, head = ?, paused = ?, status = ?, attention = ?, workflow = ?, end_time = ? WHERE run_no = ?`,
+			wake_time = ?, head = ?, status = ?, attention = ?, workflow = ? WHERE run_no = ?`,
+		&st.insertEnded:   "INSERT INTO ended_runs (namespace, update_time, run_no) VALUES (?,?,?)",
+		&st.deleteEnded:   "DELETE FROM ended_runs WHERE namespace = ? AND update_time = ? AND run_no = ?",
 		&st.insertRequest: "INSERT INTO requests (namespace, request_id, run_no, digest) VALUES (?,?,?,?)",
 		&st.insertHistory: "INSERT INTO history (row_no, first_sequence, events, log_end) VALUES (?,?,?,?)",
 		&st.upsertOperation: `INSERT INTO operations (run_no, operation_id, status, was_unknown, step_path, record) VALUES (?,?,?,?,?,?)
@@ -111,7 +114,7 @@ func (w *writer) find(key core.RunKey) (*runState, error) {
 	}
 	run := &runState{
 		no: s.ColumnInt64(0), shard: uint32(s.ColumnInt64(1)), sequence: uint64(s.ColumnInt64(2)), commitID: s.ColumnText(3),
-		status: statusAt(s, 4), attention: s.ColumnBool(5), workflow: s.ColumnText(6), endTime: s.ColumnInt64(7),
+		status: statusAt(s, 4), attention: s.ColumnBool(5), workflow: s.ColumnText(6), updated: s.ColumnInt64(7), inTree: s.ColumnBool(8), paused: s.ColumnBool(9),
 	}
 	w.cache.put(key, run)
 	return run, s.Reset()
@@ -156,22 +159,20 @@ func (w *writer) storedArchived(c *core.Commit, stored *core.Stored) error {
 // write puts a delta into the tables.
 func (w *writer) write(c *core.Commit, key core.RunKey, run *runState) error {
 	next := runState{
-		shard: c.Shard, sequence: c.Sequence, commitID: c.ID,
+		shard: c.Shard, sequence: c.Sequence, commitID: c.ID, updated: nanos(c.Index.UpdateTime), paused: c.Index.Paused,
 		status: c.Index.Status, attention: c.Index.Attention, workflow: c.Index.Workflow,
-	}
-	if next.status == workflowv1.RunStatus_RUN_STATUS_ENDED {
-		next.endTime = nanos(c.Index.UpdateTime)
 	}
 	var err error
 	if run == nil {
-		next.no, err = w.insertRun(c, &next)
-		run = &runState{}
+		next.no, err = w.insertRun(c)
+		run = &runState{no: next.no, inTree: c.Index.InTree()}
 	} else {
-		if run.endTime != 0 && next.endTime != 0 {
-			next.endTime = run.endTime
-		}
 		next.no = run.no
-		err = w.updateRun(c, run, &next)
+		err = w.updateRun(c, run)
+	}
+	next.inTree = run.inTree
+	if err == nil && (next.ended() || run.ended() || run.inTree || run.paused != next.paused) {
+		err = w.writeBeside(c, run, &next)
 	}
 	if err != nil {
 		return err
@@ -223,36 +224,33 @@ func bindRun(s *sqlite.Stmt, c *core.Commit) {
 	s.BindInt64(7, nanos(c.Index.UpdateTime))
 	s.BindInt64(8, nanos(c.Index.WakeTime))
 	s.BindBytes(9, c.Head)
-	s.BindInt64(10, boolInt(c.Index.Paused))
 }
 
-func bindIndexed(s *sqlite.Stmt, next *runState) {
-	s.BindInt64(11, int64(next.status))
-	s.BindInt64(12, boolInt(next.attention))
-	s.BindText(13, next.workflow)
-	s.BindInt64(14, next.endTime)
+func bindIndexed(s *sqlite.Stmt, c *core.Commit) {
+	s.BindInt64(10, int64(c.Index.Status))
+	s.BindInt64(11, boolInt(c.Index.Attention))
+	s.BindText(12, c.Index.Workflow)
 }
 
-func (w *writer) insertRun(c *core.Commit, next *runState) (runNo int64, err error) {
-	root, err := w.rootOf(c)
-	if err != nil {
-		return 0, err
-	}
+func (w *writer) insertRun(c *core.Commit) (runNo int64, err error) {
+	runNo = w.lastRun + 1
 	s := w.stmts.insertRun
 	bindRun(s, c)
-	bindIndexed(s, next)
-	runNo = w.lastRun + 1
-	s.BindInt64(15, runNo)
-	s.BindText(16, c.Namespace)
-	s.BindText(17, c.RunID)
-	s.BindInt64(18, int64(c.Shard))
-	s.BindInt64(19, nanos(c.Index.StartTime))
-	s.BindText(20, c.Index.ParentRunID)
-	s.BindText(21, root)
+	bindIndexed(s, c)
+	s.BindInt64(13, runNo)
+	s.BindText(14, c.Namespace)
+	s.BindText(15, c.RunID)
+	s.BindInt64(16, int64(c.Shard))
+	s.BindInt64(17, nanos(c.Index.StartTime))
 	if err := step(s); err != nil {
 		return 0, err
 	}
 	w.lastRun = runNo
+	if c.Index.InTree() {
+		if err := w.insertTree(c, runNo); err != nil {
+			return 0, err
+		}
+	}
 	if c.RequestID == "" {
 		return runNo, nil
 	}
@@ -264,40 +262,17 @@ func (w *writer) insertRun(c *core.Commit, next *runState) (runNo int64, err err
 	return runNo, step(s)
 }
 
-// rootOf returns the root of the tree that a new run belongs to; empty when it is a root itself. What its owner takes for the root may be a fork,
-// and so belong to a tree itself.
-func (w *writer) rootOf(c *core.Commit) (root string, err error) {
-	nearest := c.Index.RootRunID
-	if nearest == "" {
-		nearest = c.Index.ForkedFromRunID
-	}
-	if nearest == "" {
-		return "", nil
-	}
-	s := w.stmts.findRoot
-	s.BindText(1, c.Namespace)
-	s.BindText(2, nearest)
-	found, err := s.Step()
-	switch {
-	case err == nil && found:
-		root = s.ColumnText(0)
-	case c.Index.RootRunID != "":
-		root = c.Index.RootRunID
-	}
-	return root, resetAfter(s, err)
-}
-
-func (w *writer) updateRun(c *core.Commit, run, next *runState) error {
-	if run.status == next.status && run.attention == next.attention && run.workflow == next.workflow {
+func (w *writer) updateRun(c *core.Commit, run *runState) error {
+	if run.status == c.Index.Status && run.attention == c.Index.Attention && run.workflow == c.Index.Workflow {
 		s := w.stmts.moveRun
 		bindRun(s, c)
-		s.BindInt64(11, run.no)
+		s.BindInt64(10, run.no)
 		return step(s)
 	}
 	s := w.stmts.changeRun
 	bindRun(s, c)
-	bindIndexed(s, next)
-	s.BindInt64(15, run.no)
+	bindIndexed(s, c)
+	s.BindInt64(13, run.no)
 	return step(s)
 }
 

@@ -52,8 +52,9 @@ func (s *Store) Archivable(ctx context.Context, key core.RunKey) (run core.Archi
 func archivable(conn *sqlite.Conn, key core.RunKey) (run core.ArchivedRun, head []byte, err error) {
 	root, attention := "", false
 	var status workflowv1.RunStatus
-	err = each(conn, `SELECT run_no, namespace, run_id, workflow, version, outcome, sequence, end_time, 0, 0, '', status, attention,
-		iif(root_run_id = '', run_id, root_run_id), head FROM runs WHERE namespace = ? AND run_id = ?`,
+	err = each(conn, `SELECT r.run_no, r.namespace, run_id, workflow, version, outcome, sequence, update_time, 0, 0, '', status, attention,
+		coalesce(t.root_run_id, run_id), head FROM runs r LEFT JOIN run_trees t ON t.run_no = r.run_no
+		WHERE r.namespace = ? AND r.run_id = ?`,
 		func(s *sqlite.Stmt) { bindKey(s, key) },
 		func(s *sqlite.Stmt) error {
 			run, status, attention, root, head = archivedAt(s), statusAt(s, 11), s.ColumnBool(12), s.ColumnText(13), bytesAt(s, 14)
@@ -86,8 +87,8 @@ func unfinished(status workflowv1.RunStatus, attention bool) string {
 func treeEnded(conn *sqlite.Conn, key core.RunKey, root string) error {
 	for _, query := range []string{
 		"SELECT run_id, status, attention FROM runs WHERE namespace = ? AND run_id = ? AND (status <> 3 OR attention = 1)",
-		`SELECT run_id, status, attention FROM runs INDEXED BY runs_open_by_root WHERE namespace = ? AND root_run_id = ?
-			AND root_run_id <> '' AND (status <> 3 OR attention = 1) LIMIT 1`,
+		`SELECT r.run_id, r.status, r.attention FROM run_trees t INDEXED BY run_trees_open CROSS JOIN runs r ON r.run_no = t.run_no
+			WHERE t.namespace = ? AND t.root_run_id = ? AND t.open = 1 LIMIT 1`,
 	} {
 		other, doing := "", ""
 		err := each(conn, query, func(s *sqlite.Stmt) { bindKey(s, core.RunKey{Namespace: key.Namespace, RunID: root}) },
@@ -196,21 +197,21 @@ func pairCursor(cursor string, start int64) (a, b int64, err error) {
 	return a, b, err
 }
 
-// EndedRuns implements core.ArchiveStore. Its cursor is "<end_time>/<run_no>" of the last run.
+// EndedRuns implements core.ArchiveStore. Its cursor is "<update_time>/<run_no>" of the last run.
 func (s *Store) EndedRuns(
 	ctx context.Context, namespace string, before time.Time, page core.Page,
 ) (runs []core.RunKey, next string, err error) {
-	end, no, err := pairCursor(page.Cursor, 0)
+	updated, no, err := pairCursor(page.Cursor, 0)
 	if err != nil {
 		return nil, "", err
 	}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		last := ""
-		return each(conn, `SELECT run_id, end_time, run_no FROM runs INDEXED BY runs_by_end
-			WHERE namespace = ?1 AND end_time > 0 AND (end_time, run_no) > (?2, ?3) AND end_time < ?4 AND attention = 0
-			ORDER BY end_time, run_no LIMIT ?5`, func(s *sqlite.Stmt) {
+		return each(conn, `SELECT r.run_id, e.update_time, e.run_no FROM ended_runs e CROSS JOIN runs r ON r.run_no = e.run_no
+			WHERE e.namespace = ?1 AND (e.update_time, e.run_no) > (?2, ?3) AND e.update_time < ?4 AND r.attention = 0
+			ORDER BY e.update_time, e.run_no LIMIT ?5`, func(s *sqlite.Stmt) {
 			s.BindText(1, namespace)
-			s.BindInt64(2, end)
+			s.BindInt64(2, updated)
 			s.BindInt64(3, no)
 			s.BindInt64(4, nanos(before))
 			s.BindInt64(5, int64(page.Limit)+1)
@@ -231,7 +232,7 @@ func (s *Store) EndedRuns(
 func (s *Store) NextNamespace(ctx context.Context, after string) (next string, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		for _, query := range []string{
-			"SELECT namespace FROM runs INDEXED BY runs_by_end WHERE namespace > ? AND end_time > 0 ORDER BY namespace LIMIT 1",
+			"SELECT namespace FROM ended_runs WHERE namespace > ? ORDER BY namespace LIMIT 1",
 			"SELECT namespace FROM events INDEXED BY events_by_position WHERE namespace > ? ORDER BY namespace LIMIT 1",
 		} {
 			err := each(conn, query, func(s *sqlite.Stmt) { s.BindText(1, after) }, func(s *sqlite.Stmt) error {

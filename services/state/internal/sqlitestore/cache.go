@@ -14,8 +14,15 @@ type runState struct {
 	status    workflowv1.RunStatus
 	attention bool
 	workflow  string
-	endTime   int64
+	// updated is the time of its last commit. inTree is whether it has a place in a tree, paused whether it is among the paused runs.
+	updated        int64
+	inTree, paused bool
 }
+
+func (r *runState) ended() bool { return r.status == workflowv1.RunStatus_RUN_STATUS_ENDED }
+
+// open is whether it goes on, or has something left to confirm.
+func (r *runState) open() bool { return !r.ended() || r.attention }
 
 // runCache keeps the states of the runs that moved last. As there is one writer, what it holds is what the database holds. It is two
 // generations of at most limit runs: the older one is dropped when the younger is full, and a run that is found in it is young again.

@@ -68,11 +68,13 @@ func (c *condition) list(parts []core.Filter, joint, none string) {
 	c.sql.WriteByte(')')
 }
 
-// columns names the column of each field, so that no text of a client ever becomes SQL.
+// columns names the column of runs, or the expression, of each field, so that no text of a client ever becomes SQL.
 var columns = map[core.Field]string{
 	core.FieldWorkflow: "workflow", core.FieldVersion: "version", core.FieldState: "state", core.FieldStatus: "status",
 	core.FieldOutcome: "outcome", core.FieldStartTime: "start_time", core.FieldUpdateTime: "update_time",
-	core.FieldParent: "parent_run_id", core.FieldRoot: "root_run_id", core.FieldPaused: "paused",
+	core.FieldParent: "coalesce((SELECT parent_run_id FROM run_trees t WHERE t.run_no = runs.run_no), '')",
+	core.FieldRoot:   "coalesce((SELECT root_run_id FROM run_trees t WHERE t.run_no = runs.run_no), '')",
+	core.FieldPaused: "EXISTS (SELECT 1 FROM paused_runs p WHERE p.run_no = runs.run_no)",
 }
 
 var operators = map[core.Operator]string{

@@ -74,7 +74,7 @@ func TestMigrationFromVersion1(t *testing.T) {
 
 func lastEnd(t *testing.T, s *Store) (end int64, err error) {
 	err = s.read(t.Context(), func(conn *sqlite.Conn) (err error) {
-		end, err = lastNumber(conn, "SELECT end_time FROM runs WHERE namespace = ? AND run_id = 'r'", "default")
+		end, err = lastNumber(conn, "SELECT update_time FROM ended_runs WHERE namespace = ?", "default")
 		return err
 	})
 	return end, err

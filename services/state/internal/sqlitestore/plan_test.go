@@ -22,8 +22,8 @@ func TestListsDoNotSort(t *testing.T) {
 		"workflow = a AND status = RUNNING":   "runs_by_status (namespace=? AND status=? AND rowid<?)",
 		"workflow = a AND status = ENDED":     "runs_by_workflow (namespace=? AND workflow=? AND rowid<?)",
 		"NOT workflow = a AND status = ENDED": "runs_by_status (namespace=? AND status=? AND rowid<?)",
-		"parent = a AND status = RUNNING":     "runs_by_parent (namespace=? AND parent_run_id=? AND rowid<?)",
-		"root = a":                            "runs_by_root (namespace=? AND root_run_id=? AND rowid<?)",
+		"parent = a AND status = RUNNING":     "run_trees_by_parent (namespace=? AND parent_run_id=? AND rowid<?)",
+		"root = a":                            "run_trees_by_root (namespace=? AND root_run_id=? AND rowid<?)",
 		"root = \"\"":                         "runs_by_namespace (namespace=? AND rowid<?)",
 		"paused = true":                       "runs_by_namespace (namespace=? AND rowid<?)",
 	} {

@@ -46,17 +46,22 @@ func (s *Store) Retire(ctx context.Context, runs []core.ArchivedRun) ([]core.Run
 // retire puts a run into the index of the archive and takes it out of the lists. From then on nobody finds its other rows.
 func (w *writer) retire(conn *sqlite.Conn, run *core.ArchivedRun) error {
 	err := each(conn, `INSERT INTO archived_runs (run_no, namespace, run_id, workflow, version, outcome, shard, sequence, commit_id, end_time,
-		archive_time, size, file, remains) SELECT run_no, namespace, run_id, workflow, version, outcome, shard, sequence, commit_id, end_time,
-		?, ?, ?, 1 FROM runs WHERE run_no = ?`, func(s *sqlite.Stmt) {
-		s.BindInt64(1, nanos(run.ArchiveTime))
-		s.BindInt64(2, int64(run.Size))
-		s.BindText(3, run.File)
-		s.BindInt64(4, run.No)
+		archive_time, size, file, remains) SELECT run_no, namespace, run_id, workflow, version, outcome, shard, sequence, commit_id,
+		?, ?, ?, ?, 1 FROM runs WHERE run_no = ?`, func(s *sqlite.Stmt) {
+		s.BindInt64(1, nanos(run.EndTime))
+		s.BindInt64(2, nanos(run.ArchiveTime))
+		s.BindInt64(3, int64(run.Size))
+		s.BindText(4, run.File)
+		s.BindInt64(5, run.No)
 	}, nil)
 	if err != nil {
 		return err
 	}
-	for _, query := range []string{"DELETE FROM runs WHERE run_no = ?", "DELETE FROM escalations WHERE run_no = ?"} {
+	for _, query := range []string{
+		`DELETE FROM ended_runs WHERE (namespace, update_time, run_no) = (SELECT namespace, update_time, run_no FROM runs WHERE run_no = ?)`,
+		"DELETE FROM runs WHERE run_no = ?", "DELETE FROM run_trees WHERE run_no = ?", "DELETE FROM paused_runs WHERE run_no = ?",
+		"DELETE FROM escalations WHERE run_no = ?",
+	} {
 		if err := each(conn, query, func(s *sqlite.Stmt) { s.BindInt64(1, run.No) }, nil); err != nil {
 			return err
 		}
@@ -205,9 +210,8 @@ func eventFloor(conn *sqlite.Conn, namespace string) (floor int64, err error) {
 	oldest, err := lastNumber(conn, `SELECT coalesce(min(run_no), 0) FROM (
 		SELECT min(run_no) AS run_no FROM runs INDEXED BY runs_by_status WHERE namespace = ?1 AND status = 1
 		UNION ALL SELECT min(run_no) FROM runs INDEXED BY runs_by_status WHERE namespace = ?1 AND status = 2
-		UNION ALL SELECT min(r.run_no) FROM (SELECT DISTINCT root_run_id FROM runs INDEXED BY runs_open_by_root
-			WHERE namespace = ?1 AND root_run_id <> '' AND (status <> 3 OR attention = 1)) t
-			JOIN runs r ON r.namespace = ?1 AND r.run_id = t.root_run_id)`, namespace)
+		UNION ALL SELECT min(r.run_no) FROM (SELECT DISTINCT root_run_id FROM run_trees INDEXED BY run_trees_open
+			WHERE namespace = ?1 AND open = 1) t JOIN runs r ON r.namespace = ?1 AND r.run_id = t.root_run_id)`, namespace)
 	if err != nil || oldest == 0 {
 		return floor, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/signalbox-dev/signalbox/services/state/internal/core"
 )
 
-const headColumns = "run_no, shard, status, sequence, head"
+const headColumns = "runs.run_no, shard, status, sequence, head"
 
 func headAt(s *sqlite.Stmt) core.RunHead {
 	return core.RunHead{
@@ -142,21 +142,50 @@ func (s *Store) ListRuns(ctx context.Context, query core.RunQuery, page core.Pag
 
 func listRunsSQL(query core.RunQuery, before int64, limit int) (string, *condition) {
 	where := &condition{}
-	where.add("run_no < ?", before)
+	from, order := "runs "+indexFor(query), "runs.run_no"
+	if index, column, id := treeIndexFor(query); index != "" {
+		from, order = "run_trees r INDEXED BY "+index+" CROSS JOIN runs ON runs.run_no = r.run_no", "r.run_no"
+		where.add("r.namespace = ? AND r."+column+" = ?", query.Namespace, id)
+	}
+	where.add(order+" < ?", before)
 	if query.Namespace != "" {
-		where.add("namespace = ?", query.Namespace)
+		where.add("runs.namespace = ?", query.Namespace)
 	}
 	if query.Filter != nil {
 		where.and()
 		where.filter(query.Filter)
 	}
-	index := indexFor(query)
-	if column, ofTree := treeIndexes[index]; ofTree {
-		// These hold no runs without parent or root; SQLite takes them only when the query says so, too.
-		where.add(column + " <> ''")
+	return "SELECT " + headColumns + " FROM " + from + " WHERE " + where.sql.String() + " ORDER BY " + order + " DESC LIMIT " +
+		strconv.Itoa(limit+1), where
+}
+
+// equalities calls f with the comparisons for equality that every run of a list must pass.
+func equalities(query core.RunQuery, f func(core.Comparison)) {
+	parts, isAnd := query.Filter.(core.And)
+	if !isAnd {
+		parts = core.And{query.Filter}
 	}
-	return "SELECT " + headColumns + " FROM runs " + index + " WHERE " + where.sql.String() +
-		" ORDER BY run_no DESC LIMIT " + strconv.Itoa(limit+1), where
+	for _, part := range parts {
+		if c, ok := part.(core.Comparison); ok && c.Operator == core.OpEqual && !c.Prefix {
+			f(c)
+		}
+	}
+}
+
+// treeIndexFor names the index by which a list of the runs of a parent, or of a tree, goes, and the run that it is about; empty: it is none.
+func treeIndexFor(query core.RunQuery) (index, column, runID string) {
+	if query.Namespace == "" {
+		return "", "", ""
+	}
+	equalities(query, func(c core.Comparison) {
+		switch {
+		case c.Field == core.FieldParent && c.Text != "":
+			index, column, runID = "run_trees_by_parent", "parent_run_id", c.Text
+		case c.Field == core.FieldRoot && c.Text != "" && index == "":
+			index, column, runID = "run_trees_by_root", "root_run_id", c.Text
+		}
+	})
+	return index, column, runID
 }
 
 // indexFor names the index by which a list of runs goes. All of them hold the runs in the order of the list, so that a page costs what it
@@ -165,30 +194,14 @@ func indexFor(query core.RunQuery) string {
 	if query.Namespace == "" {
 		return "NOT INDEXED"
 	}
-	workflow, status, tree := false, int64(0), ""
-	parts, isAnd := query.Filter.(core.And)
-	if !isAnd {
-		parts = core.And{query.Filter}
-	}
-	for _, part := range parts {
-		c, ok := part.(core.Comparison)
-		if !ok || c.Operator != core.OpEqual || c.Prefix {
-			continue
-		}
-		switch {
-		case c.Field == core.FieldWorkflow:
-			workflow = true
-		case c.Field == core.FieldStatus:
+	workflow, status := false, int64(0)
+	equalities(query, func(c core.Comparison) {
+		workflow = workflow || c.Field == core.FieldWorkflow
+		if c.Field == core.FieldStatus {
 			status = c.Number
-		case c.Field == core.FieldParent && c.Text != "":
-			tree = byParent
-		case c.Field == core.FieldRoot && c.Text != "" && tree == "":
-			tree = byRoot
 		}
-	}
+	})
 	switch {
-	case tree != "":
-		return tree
 	// Most runs have ended, so that status tells little about those, and much about the others.
 	case status != 0 && (!workflow || status != int64(workflowv1.RunStatus_RUN_STATUS_ENDED)):
 		return "INDEXED BY runs_by_status"
@@ -197,10 +210,3 @@ func indexFor(query core.RunQuery) string {
 	}
 	return "INDEXED BY runs_by_namespace"
 }
-
-const (
-	byParent = "INDEXED BY runs_by_parent"
-	byRoot   = "INDEXED BY runs_by_root"
-)
-
-var treeIndexes = map[string]string{byParent: "parent_run_id", byRoot: "root_run_id"}

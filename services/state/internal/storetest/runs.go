@@ -139,7 +139,8 @@ func testTrees(t *testing.T, f *fixture) {
 	wantList(t, "children", list("parent = root"), []string{"child"})
 	wantList(t, "the tree", list("root = root"), []string{"child-of-fork", "fork-of-child", "fork", "grandchild", "child"})
 	wantList(t, "children of the tree", list(`root = root AND parent != ""`), []string{"child-of-fork", "grandchild", "child"})
-	wantList(t, "roots", list(`root = ""`), []string{"alone", "root"})
+	wantList(t, "roots", list(`root = ""`), []string{"root"})
+	wantList(t, "a fork of a run that is gone", list("root = gone"), []string{"alone"})
 	wantList(t, "paused", list("paused = true"), []string{"fork-of-child", "child"})
 	f.commit(t, child.Next()) // it goes on, and stays where it is in the tree
 	wantList(t, "paused since", list("paused = true"), []string{"fork-of-child"})

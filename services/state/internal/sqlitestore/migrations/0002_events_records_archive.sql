@@ -1,14 +1,29 @@
--- The tree of runs. A run that is the root of its tree, or alone, has no root_run_id, so that most runs are in none of these indexes.
-ALTER TABLE runs ADD COLUMN parent_run_id TEXT NOT NULL DEFAULT '';
-ALTER TABLE runs ADD COLUMN root_run_id TEXT NOT NULL DEFAULT '';
-ALTER TABLE runs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
--- Set by the commit that ends the run, and by no other, so that the index on it costs nothing while the run lives.
-ALTER TABLE runs ADD COLUMN end_time INTEGER NOT NULL DEFAULT 0;
-UPDATE runs SET end_time = update_time WHERE status = 3;
-CREATE INDEX runs_by_parent ON runs (namespace, parent_run_id) WHERE parent_run_id <> '';
-CREATE INDEX runs_by_root ON runs (namespace, root_run_id) WHERE root_run_id <> '';
-CREATE INDEX runs_open_by_root ON runs (namespace, root_run_id) WHERE root_run_id <> '' AND (status <> 3 OR attention = 1);
-CREATE INDEX runs_by_end ON runs (namespace, end_time) WHERE end_time > 0;
+-- What few runs have, or only at their end, stands beside the table of runs, so that most commits touch nothing of it.
+
+-- The places of sub-workflows and forks in their trees. open is 1 until the run has ended and has nothing left to confirm.
+CREATE TABLE run_trees (
+  run_no        INTEGER PRIMARY KEY,
+  namespace     TEXT    NOT NULL,
+  parent_run_id TEXT    NOT NULL,
+  root_run_id   TEXT    NOT NULL,
+  open          INTEGER NOT NULL
+) STRICT;
+CREATE INDEX run_trees_by_parent ON run_trees (namespace, parent_run_id);
+CREATE INDEX run_trees_by_root ON run_trees (namespace, root_run_id);
+CREATE INDEX run_trees_open ON run_trees (namespace, root_run_id) WHERE open = 1;
+
+CREATE TABLE paused_runs (
+  run_no INTEGER PRIMARY KEY
+) STRICT;
+
+-- Runs that have ended, by their last change.
+CREATE TABLE ended_runs (
+  namespace   TEXT    NOT NULL,
+  update_time INTEGER NOT NULL,
+  run_no      INTEGER NOT NULL,
+  PRIMARY KEY (namespace, update_time, run_no)
+) STRICT, WITHOUT ROWID;
+INSERT INTO ended_runs (namespace, update_time, run_no) SELECT namespace, update_time, run_no FROM runs WHERE status = 3;
 
 -- Position of the last event in the namespace's log when the commit was made, before its own events. Rows of older versions have 0: all
 -- events count as later.
