@@ -259,6 +259,31 @@ func testArchiveLists(t *testing.T, f *fixture) {
 	}
 }
 
+// testChangesAfterTheEnd checks that a run which changes after its end, as by a disposition, is one that ended when it changed.
+func testChangesAfterTheEnd(t *testing.T, f *fixture) {
+	at := func(offset time.Duration) func(*core.Commit) {
+		return func(c *core.Commit) { c.Index.UpdateTime = Start.Add(offset) }
+	}
+	ended := func() []core.RunKey {
+		t.Helper()
+		keys, _, err := f.EndedRuns(f.ctx, core.DefaultNamespace, Start.Add(time.Hour), core.Page{Limit: 10})
+		wantEqual(t, "error", err, nil)
+		return keys
+	}
+	run, still := NewRun("a"), NewRun("b")
+	f.commit(t, run.Next(succeed, at(0)), still.Next(succeed, at(0)), still.Next(succeed, at(0)))
+	wantList(t, "ended", ended(), []core.RunKey{runKey("a"), runKey("b")})
+	f.Store = f.reopen()
+	f.commit(t, run.Next(succeed, at(2*time.Hour)))
+	wantList(t, "since one has changed", ended(), []core.RunKey{runKey("b")})
+	f.commit(t, still.Next(succeed, at(0), func(c *core.Commit) { c.Index.Attention = true }))
+	wantList(t, "since the other has something to confirm", ended(), nil)
+	f.commit(t, still.Next(succeed, at(0)), run.Next(succeed, at(30*time.Minute)))
+	wantList(t, "since both are done", ended(), []core.RunKey{runKey("b"), runKey("a")})
+	f.archive(t, "a", "b")
+	wantList(t, "since they are archived", ended(), nil)
+}
+
 // testHeldArtifacts checks that an artifact goes with the last of those that name it.
 func testHeldArtifacts(t *testing.T, f *fixture) {
 	artifact := func(text string) core.Artifact {

@@ -37,7 +37,7 @@ func Test(t *testing.T, open func(t *testing.T) (store Store, reopen func() Stor
 		{"DuplicateEvents", testDuplicateEvents}, {"LogPositions", testLogPositions}, {"ReadLog", testReadLog}, {"WatchLog", testWatchLog},
 		{"Records", testRecords}, {"RecordRaces", testRecordRaces}, {"Trees", testTrees},
 		{"Archivable", testArchivable}, {"Retire", testRetire}, {"Numbers", testNumbers}, {"ArchiveLists", testArchiveLists},
-		{"HeldArtifacts", testHeldArtifacts}, {"RemoveEvents", testRemoveEvents},
+		{"ChangesAfterTheEnd", testChangesAfterTheEnd}, {"HeldArtifacts", testHeldArtifacts}, {"RemoveEvents", testRemoveEvents},
 		{"Artifacts", testArtifacts}, {"Definitions", testDefinitions}, {"Reopen", testReopen},
 	}
 	for _, suite := range suites {
