@@ -1,7 +1,10 @@
 package workflow_test
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +88,30 @@ func TestWhatKeepsACallSafe(t *testing.T) {
 	for name, policy := range draft.Agent.Tools {
 		if policy.Effect != workflowv1.Effect_EFFECT_READ {
 			t.Errorf("the attendant may call %s, which is not READ", name)
+		}
+	}
+}
+
+// What `make lint-examples` checks the workflow against is what the exchange tells and the operator declared.
+func TestToolsFileIsThatOfTheExchange(t *testing.T) {
+	raw, err := os.ReadFile("tools.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type tool struct {
+		Server string `json:"server"`
+		Name   string `json:"name"`
+		Effect string `json:"effect"`
+	}
+	var file struct {
+		Tools []tool `json:"tools"`
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range compiled(t).Tools {
+		if !slices.Contains(file.Tools, tool{d.GetServer(), d.GetName(), d.GetEffect().String()}) {
+			t.Errorf("tools.json does not tell of %s/%s, which is %s; write it anew with `signalbox tool list -o json`", d.GetServer(), d.GetName(), d.GetEffect())
 		}
 	}
 }
