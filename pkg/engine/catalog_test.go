@@ -54,7 +54,13 @@ escalations: {person: {levels: [{roles: [boss]}]}, two: {levels: [{roles: [desk]
 // compile compiles a definition that is written without its preamble. It is not linted: the interpreter must stand what a linter refuses.
 func compile(t fataler, yaml string) *workflow.Definition {
 	t.Helper()
-	src := preamble + strings.ReplaceAll(yaml, "\t", "  ")
+	return compileAs(t, "1.0.0", yaml)
+}
+
+// compileAs compiles a version of it.
+func compileAs(t fataler, version, yaml string) *workflow.Definition {
+	t.Helper()
+	src := strings.Replace(preamble, "1.0.0", version, 1) + strings.ReplaceAll(yaml, "\t", "  ")
 	doc, findings := workflow.Load("test.yaml", []byte(src))
 	if findings.HasErrors() {
 		t.Fatalf("%s\n%s", findings, src)

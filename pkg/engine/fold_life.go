@@ -17,6 +17,10 @@ func (f *Fold) applyLifeFact(ev *workflowv1.HistoryEvent) bool {
 		f.Run.Ceded = clone(fact.UndoCeded.GetCeded())
 		f.dropCeded()
 	case *workflowv1.HistoryEvent_UndoTakenOver:
+		if fact.UndoTakenOver.GetRefused() { // it is the source's to undo
+			f.Run.Ceded = f.Run.GetToCede()
+			f.dropCeded()
+		}
 		f.Run.ToCede = nil
 	case *workflowv1.HistoryEvent_RunMigrated:
 		f.runMigrated(fact.RunMigrated)
@@ -51,7 +55,7 @@ func (f *Fold) runForked(e *workflowv1.RunForked) {
 	r.Deadline, r.StateDeadline = e.GetDeadline(), e.GetStateDeadline()
 	r.Locks, r.Pause, r.Ceded = nil, nil, nil
 	r.ForkedFrom = &workflowv1.ForkOrigin{RunId: e.GetSourceRunId(), Sequence: e.GetSourceSequence()}
-	r.ToCede = &workflowv1.CededUndo{RunId: e.GetSourceRunId(), Sequence: e.GetSourceSequence(), UndoLater: e.GetUndoLater()}
+	r.ToCede = &workflowv1.CededUndo{RunId: e.GetSourceRunId(), Sequence: e.GetSourceSequence(), UndoLater: e.GetUndoLater(), Undone: e.SourceUndone}
 }
 
 // dropCeded takes the records off the undo stacks that are another run's to undo.

@@ -186,6 +186,19 @@ type Forked struct {
 	By, RequestID string
 	// UndoLater tells that the source undoes what it did after the checkpoint; else it is kept.
 	UndoLater bool
+	// SourceUndone is Undone of the source when CheckFork and Checkpoints were asked; nil: not known.
+	SourceUndone *uint64
+}
+
+// Undone is how many steps a run has undone, or tried to.
+func Undone(run *workflowv1.Run) uint64 {
+	n := run.GetCounters().GetCompensated() + run.GetCounters().GetCompensationFailed()
+	for _, a := range run.GetActive() {
+		if a.GetUndoSequence() != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // Cede takes the undo of what a fork inherited off its source.
@@ -197,10 +210,16 @@ type Cede struct {
 	UndoLater bool
 	// By is who forked.
 	By string
+	// Undone is what Undone was of this run when it was forked; nil: not known. When it has undone more since, the refusal is for good.
+	Undone *uint64
 }
 
-// UndoTakenOver tells a fork that its source has ceded.
-type UndoTakenOver struct{}
+// UndoTakenOver tells a fork that its source has ceded, or is no more.
+type UndoTakenOver struct {
+	// Refused tells that the source has refused Cede (RUN_BUSY): it was undoing before it was asked. What the fork inherited may be gone, and it
+	// ends, undoing what it did itself.
+	Refused bool
+}
 
 func (Forked) inputEvent()        {}
 func (Cede) inputEvent()          {}
@@ -225,7 +244,8 @@ func (m *machine) forked(ev Forked) error {
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_RunForked{RunForked: &workflowv1.RunForked{
 		SourceRunId: ev.Source, SourceSequence: ev.At.Sequence, ForkedBy: ev.By, UndoLater: ev.UndoLater, RequestId: ev.RequestID,
-		Deadline: m.after(m.def.Deadline), StateDeadline: m.after(st.Deadline),
+		SourceUndone: ev.SourceUndone,
+		Deadline:     m.after(m.def.Deadline), StateDeadline: m.after(st.Deadline),
 	}}})
 	if m.err == nil {
 		m.command(cedeUndo(m.run))
@@ -249,7 +269,7 @@ func (m *machine) goOnAt(st *workflow.State, index int) {
 // cedeUndo is what a fork asks its source for.
 func cedeUndo(run *workflowv1.Run) CedeUndo {
 	c := run.GetToCede()
-	return CedeUndo{RunID: c.GetRunId(), Ceded: &workflowv1.CededUndo{RunId: run.GetId(), Sequence: c.GetSequence(), UndoLater: c.GetUndoLater()}}
+	return CedeUndo{RunID: c.GetRunId(), Ceded: &workflowv1.CededUndo{RunId: run.GetId(), Sequence: c.GetSequence(), UndoLater: c.GetUndoLater(), Undone: c.Undone}}
 }
 
 // cede gives up the undo of earlier steps to a fork and, when asked to, undoes the later ones.
@@ -257,7 +277,7 @@ func (m *machine) cede(ev Cede) error {
 	switch c := m.run.GetCeded(); {
 	case c.GetRunId() == ev.Fork && ev.Fork != "":
 		return nil
-	case c != nil || m.run.GetToCede() != nil || m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_COMPENSATING:
+	case c != nil || m.run.GetToCede() != nil || m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_COMPENSATING, ev.Undone != nil && *ev.Undone != Undone(m.run):
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_BUSY, "run %s cannot cede its undo to %s: it has ceded it already, or undoes itself", m.run.GetId(), ev.Fork)
 	case ev.Fork == "" || ev.Sequence == 0 || ev.Sequence > m.run.GetSequence():
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID, "run %s has no event %d", m.run.GetId(), ev.Sequence)
@@ -279,9 +299,16 @@ func (m *machine) cede(ev Cede) error {
 	return m.err
 }
 
-func (m *machine) undoTakenOver() {
-	if c := m.run.GetToCede(); c != nil {
-		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoTakenOver{UndoTakenOver: &workflowv1.UndoTakenOver{SourceRunId: c.GetRunId()}}})
+func (m *machine) undoTakenOver(ev UndoTakenOver) {
+	c := m.run.GetToCede()
+	if c == nil {
+		return
+	}
+	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoTakenOver{UndoTakenOver: &workflowv1.UndoTakenOver{
+		SourceRunId: c.GetRunId(), Refused: ev.Refused,
+	}}})
+	if ev.Refused && m.err == nil && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING {
+		m.cancel(Cancel{Reason: "its source, run " + c.GetRunId() + ", undoes what it inherited"})
 	}
 }
 

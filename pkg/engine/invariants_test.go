@@ -67,7 +67,7 @@ func (w *world) track(ev engine.InputEvent) {
 	case engine.LockAcquired:
 		delete(w.pending, "acquire "+ev.AcquisitionID)
 	case engine.CacheAnswered:
-		delete(w.pending, "cache "+ev.StepPath+ev.Key)
+		delete(w.pending, "cache "+ev.StepPath+" "+ev.Key)
 	case engine.LockFreed:
 		delete(w.pending, "release "+ev.AcquisitionID)
 	case engine.ClaimTask: // also of a task that is held back until its calls are settled
@@ -103,11 +103,6 @@ func (w *world) track(ev engine.InputEvent) {
 			}
 		}
 	}
-	maps.DeleteFunc(w.pending, func(k string, _ bool) bool { // an answer that nobody waits for any more is none that has to come
-		return strings.HasPrefix(k, "cache ") && !slices.ContainsFunc(w.run().GetActive(), func(a *workflowv1.ActiveStep) bool {
-			return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CACHE && strings.HasPrefix(k, "cache "+a.GetPath())
-		})
-	})
 	for _, c := range w.commands {
 		switch c := c.(type) {
 		case engine.Invoke:
@@ -126,13 +121,18 @@ func (w *world) track(ev engine.InputEvent) {
 		case engine.Unsubscribe:
 			delete(w.pending, "wait "+c.StepPath)
 		case engine.LookUpCache:
-			w.pending["cache "+c.StepPath+c.Key] = true
+			w.pending["cache "+c.StepPath+" "+c.Key] = true
 		case engine.StartChild:
 			w.pending["child "+c.Child.GetRunId()] = true
 		case engine.UndoChild:
 			w.pending["child "+c.RunID] = true
 		}
 	}
+	maps.DeleteFunc(w.pending, func(k string, _ bool) bool { // an answer that nobody waits for any more is none that has to come
+		return strings.HasPrefix(k, "cache ") && !slices.ContainsFunc(w.run().GetActive(), func(a *workflowv1.ActiveStep) bool {
+			return a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_CACHE && strings.HasPrefix(k, "cache "+a.GetPath()+" ")
+		})
+	})
 }
 
 // checkPending asserts that Resume gives exactly the commands that are not acknowledged.
@@ -152,7 +152,7 @@ func (w *world) checkPending(run *workflowv1.Run) {
 		case engine.Subscribe:
 			got["wait "+c.StepPath] = true
 		case engine.LookUpCache:
-			got["cache "+c.StepPath+c.Key] = true
+			got["cache "+c.StepPath+" "+c.Key] = true
 		case engine.StartChild:
 			got["child "+c.Child.GetRunId()] = true
 		case engine.CancelChild:

@@ -16,16 +16,7 @@ const migrationRefused = errorsv1.ErrorReason_ERROR_REASON_MIGRATION_REFUSED
 // versionTwo compiles version 2.0.0 of the tests' workflow.
 func versionTwo(t *testing.T, yaml string) *workflow.Definition {
 	t.Helper()
-	src := strings.Replace(preamble, "1.0.0", "2.0.0", 1) + strings.ReplaceAll(yaml, "\t", "  ")
-	doc, findings := workflow.Load("test.yaml", []byte(src))
-	if findings.HasErrors() {
-		t.Fatalf("%s\n%s", findings, src)
-	}
-	def, err := workflow.Rebuild(doc.Definition, tools(t))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, src)
-	}
-	return def
+	return compileAs(t, "2.0.0", yaml)
 }
 
 const oldReview = `resources: {locks: {low: {key: "'low'", rank: 10}}}

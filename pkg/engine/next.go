@@ -166,7 +166,7 @@ func (m *machine) take(ev InputEvent) error {
 	case Cede:
 		err = m.cede(ev)
 	case UndoTakenOver:
-		m.undoTakenOver()
+		m.undoTakenOver(ev)
 	case Migrate:
 		err = m.migrate(ev)
 	case Cancel:

@@ -16,6 +16,9 @@ func anyDefinition(t *rapid.T) string {
 		d.pick("reverse_completion", "parallel"))
 	b.WriteString("resources: {locks: {low: {key: \"'low'\", rank: 10, wait: 10m, lease: 20m}, high: {key: \"'high'\", rank: 20, wait: 10m}}}\n")
 	if d.chance(3) {
+		b.WriteString("versioning: {behavior: auto_upgrade, migrate_from: [1.0.0]}\n")
+	}
+	if d.chance(3) {
 		b.WriteString(d.handlers(false, false) + "\n")
 	}
 	b.WriteString("initial: s0\nstates:\n")
@@ -32,6 +35,9 @@ func anyDefinition(t *rapid.T) string {
 		}
 		if d.chance(3) {
 			b.WriteString("\t\t" + d.handlers(false, false) + "\n")
+		}
+		if d.chance(4) {
+			b.WriteString("\t\tphase: validation\n")
 		}
 		b.WriteString("\t\tsteps:\n")
 		for range rapid.IntRange(1, 3).Draw(t, "steps") {
@@ -52,12 +58,14 @@ func anyDefinition(t *rapid.T) string {
 type drawing struct {
 	*rapid.T
 	states, steps, fallbacks int
+	// keeps tells that the step that is drawn has a cache.
+	keeps bool
 }
 
 // chance is true once in n.
 func (d *drawing) chance(n int) bool { return rapid.IntRange(1, n).Draw(d.T, "chance") == 1 }
 
-func (d *drawing) pick(of ...string) string { return rapid.SampledFrom(of).Draw(d.T, "pick") }
+func (d *drawing) pick(of ...string) string { return of[uniform(d.T, len(of), "pick")] }
 
 // unsafeTools may not be retried: the linter sees to it.
 func unsafeTool(tool string) bool { return tool == "write" || tool == "mail" || tool == "typed" }
@@ -101,6 +109,7 @@ func (d *drawing) step(depth int) string {
 	}
 	if depth < 2 && d.chance(4) {
 		out += "\t\t\t\t" + d.composite(depth+1) + "\n"
+		d.keeps = false
 		if d.chance(4) {
 			out += "\t\t\t\ttimeout: 10m\n"
 		}
@@ -109,14 +118,21 @@ func (d *drawing) step(depth int) string {
 		}
 		return out
 	}
-	kind := d.pick("read", "put", "write", "write", "keyed", "probed", "mail", "typed", "agent", "human", "wait", "set", "emit")
+	kind := d.pick("read", "put", "write", "write", "keyed", "probed", "mail", "typed", "agent", "human", "wait", "set", "emit", "event", "child", "child")
 	undo := true
 	switch kind {
 	case "agent":
 		out += "\t\t\t\tagent: {agent: helper, allowed_tools: [s/read, s/put, s/write, s/keyed, s/probed], max_effect: write, budget: {max_turns: 1, max_tokens: 1}}\n"
 		out += "\t\t\t\tattempt_timeout: 5m\n"
 	case "human":
-		out += "\t\t\t\thuman: {roles: [boss], decisions: [yes, no], due: 20m}\n"
+		out += d.gate()
+	case "event":
+		out += d.wait() + "\t\t\t\ttimeout: 15m\n"
+		undo = false
+	case "child":
+		step := d.child()
+		out += step
+		undo = !strings.Contains(step, "compensatable")
 	case "wait":
 		out += "\t\t\t\twait: {duration: 3m}\n"
 		undo = false
@@ -132,7 +148,10 @@ func (d *drawing) step(depth int) string {
 	if undo && d.chance(2) {
 		out += "\t\t\t\t" + d.compensate() + "\n"
 	}
-	if d.chance(4) {
+	if d.keeps = kind == "read" && d.chance(2); d.keeps {
+		out += d.cached()
+	}
+	if kind != "event" && d.chance(4) {
 		out += "\t\t\t\ttimeout: 10m\n"
 	}
 	if d.chance(6) {
@@ -145,6 +164,9 @@ func (d *drawing) step(depth int) string {
 }
 
 func (d *drawing) compensate() string {
+	if d.chance(5) {
+		return "compensate: {workflow: {name: unkid}}"
+	}
 	tool := d.pick("undo", "unwrite", "keyed", "probed")
 	retry := ""
 	if tool != "unwrite" && d.chance(2) {
@@ -181,6 +203,9 @@ func (d *drawing) action(step bool) string {
 		d.fallbacks++
 		kinds = append(kinds, "skip: true", "escalate: {code: person}", "escalate: {code: person, continue: true}", "fallback: {output: {n: \"${1}\"}}",
 			fmt.Sprintf("fallback: {step: {id: f%d, tool: {server: s, tool: %s}, %s}}", d.fallbacks, d.pick("read", "put", "write", "probed"), d.compensate()))
+	}
+	if step && d.keeps {
+		kinds = append(kinds, "fallback: {cached: {max_staleness: 1h}}")
 	}
 	return d.pick(kinds...)
 }

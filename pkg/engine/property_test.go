@@ -29,6 +29,7 @@ func anyRun(t *rapid.T) {
 	yaml := anyDefinition(t)
 	story := &story{T: t, yaml: yaml}
 	s := newSimulation(t, story, compile(story, yaml))
+	s.second, s.cache = compileAs(story, "2.0.0", yaml), s.cacheAnswer
 	s.submit(engine.Start{Namespace: "default", RunID: "r1", Input: json.RawMessage(`{"id":"o1"}`)})
 	for range rapid.IntRange(5, 50).Draw(t, "inputs") {
 		s.something()
@@ -82,12 +83,18 @@ type simulation struct {
 	tokens       int
 	// lastUndo is the newest undo of each compensation, by its owner and begin.
 	lastUndo map[string]uint64
+	// kids are the sub-workflows, by run; signals and position number what comes from outside; first and second are the versions.
+	kids     map[string]*kid
+	signals  int
+	position uint64
+	first    *workflow.Definition
+	second   *workflow.Definition
 }
 
 func newSimulation(t *rapid.T, story *story, def *workflow.Definition) *simulation {
 	return &simulation{
 		world: newWorld(story, def), rt: t, story: story, attempts: map[string]*attempt{}, standing: map[string]int{}, acknowledged: map[string]bool{}, keys: map[string]bool{},
-		locks: map[string]bool{}, agents: map[string]*agent{}, lastUndo: map[string]uint64{},
+		locks: map[string]bool{}, agents: map[string]*agent{}, lastUndo: map[string]uint64{}, kids: map[string]*kid{}, first: def,
 	}
 }
 
@@ -108,6 +115,8 @@ func (s *simulation) submit(ev engine.InputEvent) bool {
 			s.invoked(c)
 		case engine.AcquireLock:
 			s.locks[c.Hold.GetAcquisitionId()] = true
+		default:
+			s.asked(c)
 		}
 	}
 	for _, c := range s.commands {
@@ -252,10 +261,12 @@ func (s *simulation) something() {
 	if s.run().GetStatus() == ended {
 		return
 	}
-	switch rapid.IntRange(0, 15).Draw(s.rt, "something") {
+	switch uniform(s.rt, 21, "something") {
+	case 16, 17, 18, 19, 20:
+		s.language()
 	case 0, 1, 2, 3, 4:
 		if ops := s.flying(); len(ops) > 0 {
-			s.result(rapid.SampledFrom(ops).Draw(s.rt, "operation"), rapid.IntRange(0, 9).Draw(s.rt, "result"))
+			s.result(rapid.SampledFrom(ops).Draw(s.rt, "operation"), uniform(s.rt, 10, "result"))
 		}
 	case 5:
 		s.now = s.now.Add(time.Duration(rapid.IntRange(0, 900).Draw(s.rt, "seconds")) * time.Second)
@@ -270,11 +281,11 @@ func (s *simulation) something() {
 	case 8, 9:
 		s.person(rapid.Bool().Draw(s.rt, "kind"))
 	case 10, 11:
-		s.agent(rapid.IntRange(0, 9).Draw(s.rt, "agent"))
+		s.agent(uniform(s.rt, 10, "agent"))
 	case 12:
 		s.lockService()
 	default:
-		s.rare(rapid.IntRange(0, 7).Draw(s.rt, "rare"))
+		s.rare(uniform(s.rt, 8, "rare"))
 	}
 }
 
@@ -293,7 +304,7 @@ func (s *simulation) rare(n int) {
 		s.submit(engine.Signal{Name: "n", RequestID: "s1"})
 	default: // everything crashes, and what the gateway knows of each attempt is asked
 		for _, op := range s.flying() {
-			s.result(op, rapid.IntRange(0, 9).Draw(s.rt, "result"))
+			s.result(op, uniform(s.rt, 10, "result"))
 		}
 		s.agents = map[string]*agent{}
 		s.resume()
@@ -394,7 +405,7 @@ func (s *simulation) person(first bool) {
 	if first {
 		q = s.event(pending[0].GetSequence()).GetEscalationOpened()
 	}
-	d := engine.Decide{EscalationID: q.GetEscalationId(), By: "pat", SubjectDigest: q.GetSubjectDigest()}
+	d := engine.Decide{EscalationID: q.GetEscalationId(), By: rapid.SampledFrom([]string{"pat", "sam", "kim"}).Draw(s.rt, "who"), SubjectDigest: q.GetSubjectDigest()}
 	d.Decision = rapid.SampledFrom(q.GetDecisions()).Draw(s.rt, "decision")
 	switch q.GetKind() {
 	case onError:
@@ -499,6 +510,7 @@ func (s *simulation) settle() {
 	s.lockService()
 	s.slots()
 	s.resume()
+	s.settleLanguage()
 	for _, op := range s.flying() {
 		s.result(op, 7)
 	}
@@ -524,6 +536,7 @@ func (s *simulation) leftOver() {
 	if run.GetOutcome() != cancelled && run.GetOutcome() != timedOut {
 		return
 	}
+	s.kidsLeftOver()
 	for id := range s.rows {
 		row := s.row(id)
 		if row.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP || row.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {

@@ -62,6 +62,8 @@ type world struct {
 	pending map[string]bool
 	// lazy worlds check their invariants only when told to, for long histories.
 	lazy bool
+	// cache answers lookups; nil: somebody else does.
+	cache func(engine.LookUpCache) engine.InputEvent
 	// lastCommit is the size of what the last input commits.
 	lastCommit int
 }
@@ -207,6 +209,10 @@ func (w *world) obey(c engine.Command) engine.InputEvent {
 	switch c := c.(type) {
 	case engine.Proceed:
 		return engine.Continue{}
+	case engine.LookUpCache:
+		if w.cache != nil {
+			return w.cache(c)
+		}
 	case engine.Gather:
 		outputs := engine.NewItemOutputs(c)
 		for seq := c.From; seq <= c.To; seq++ {

@@ -174,9 +174,10 @@ func (s *Scheduler) fork(ctx context.Context, o ForkOrder) (Forked, error) {
 	if err != nil {
 		return Forked{}, err
 	}
+	undone := engine.Undone(src)
 	// Whoever asks may leave, and the source stays taken until the fork is there or is not.
 	_, err = s.do(s.ctx, RunKey{Namespace: o.Source.Namespace, ID: o.RunID}, message{
-		event: engine.Forked{Source: o.Source.ID, At: at, By: o.By, RequestID: o.RequestID, UndoLater: o.Later == LaterUndo}, start: order,
+		event: engine.Forked{Source: o.Source.ID, At: at, By: o.By, RequestID: o.RequestID, UndoLater: o.Later == LaterUndo, SourceUndone: &undone}, start: order,
 	})
 	var already *AlreadyStarted
 	if errors.As(err, &already) {
@@ -290,17 +291,19 @@ func (s *Scheduler) inheritedValues(
 // cedeUndo lets the source of a fork give up the undo of what the fork inherited, and tells the fork.
 func (s *Scheduler) cedeUndo(fork RunKey, c engine.CedeUndo) {
 	source := RunKey{Namespace: fork.Namespace, ID: c.RunID}
-	ev := engine.Cede{Fork: c.Ceded.GetRunId(), Sequence: c.Ceded.GetSequence(), UndoLater: c.Ceded.GetUndoLater(), By: "fork " + fork.ID}
+	ev := engine.Cede{Fork: c.Ceded.GetRunId(), Sequence: c.Ceded.GetSequence(), UndoLater: c.Ceded.GetUndoLater(), By: "fork " + fork.ID, Undone: c.Ceded.Undone}
 	if err := s.forks.begin(source, fork.ID); err != nil {
 		s.opts.Logger.Error("a run is forked twice at once", "run", source.ID, "error", err)
 	}
 	s.patiently(fork, "taking over the undo of run "+source.ID, func(ctx context.Context) error {
 		_, err := s.do(ctx, source, message{event: ev})
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		var refusal *engine.Refusal
+		refused := errors.As(err, &refusal) && refusal.Reason == errorsv1.ErrorReason_ERROR_REASON_RUN_BUSY
+		if err != nil && !refused && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		s.forks.end(source, fork.ID)
-		s.post(fork, engine.UndoTakenOver{}, nil)
+		s.post(fork, engine.UndoTakenOver{Refused: refused}, nil)
 		return nil
 	})
 }

@@ -4932,6 +4932,8 @@ type RunForked struct {
 	UndoLater bool `protobuf:"varint,4,opt,name=undo_later,json=undoLater,proto3" json:"undo_later,omitempty"`
 	// The client's own identity of this fork.
 	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How many steps the source had undone when the fork was made. Unset: not known.
+	SourceUndone *uint64 `protobuf:"varint,8,opt,name=source_undone,json=sourceUndone,proto3,oneof" json:"source_undone,omitempty"`
 	// When the whole run is over its time, counted anew from now.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// When the state is over its time, counted anew from now. Unset: never.
@@ -5003,6 +5005,13 @@ func (x *RunForked) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *RunForked) GetSourceUndone() uint64 {
+	if x != nil && x.SourceUndone != nil {
+		return *x.SourceUndone
+	}
+	return 0
 }
 
 func (x *RunForked) GetDeadline() *timestamppb.Timestamp {
@@ -5156,11 +5165,13 @@ func (x *UndoCeded) GetCeded() *CededUndo {
 	return nil
 }
 
-// UndoTakenOver tells a fork that its source has ceded.
+// UndoTakenOver tells a fork that its source has ceded, or never will.
 type UndoTakenOver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The source.
-	SourceRunId   string `protobuf:"bytes,1,opt,name=source_run_id,json=sourceRunId,proto3" json:"source_run_id,omitempty"`
+	SourceRunId string `protobuf:"bytes,1,opt,name=source_run_id,json=sourceRunId,proto3" json:"source_run_id,omitempty"`
+	// Whether the source has kept the undo of what the fork inherited, because it was at it before it was asked. The fork ends then.
+	Refused       bool `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5200,6 +5211,13 @@ func (x *UndoTakenOver) GetSourceRunId() string {
 		return x.SourceRunId
 	}
 	return ""
+}
+
+func (x *UndoTakenOver) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
 }
 
 // DecisionVoted records one of several answers.
@@ -5833,7 +5851,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
 	"\aback_to\x18\x05 \x01(\tR\x06backTo\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tR\trequestId\"\xae\x02\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\"\xea\x02\n" +
 	"\tRunForked\x12\"\n" +
 	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\x12'\n" +
 	"\x0fsource_sequence\x18\x02 \x01(\x04R\x0esourceSequence\x12\x1b\n" +
@@ -5841,9 +5859,11 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\n" +
 	"undo_later\x18\x04 \x01(\bR\tundoLater\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\x126\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12(\n" +
+	"\rsource_undone\x18\b \x01(\x04H\x00R\fsourceUndone\x88\x01\x01\x126\n" +
 	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12A\n" +
-	"\x0estate_deadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rstateDeadline\"\xbe\x02\n" +
+	"\x0estate_deadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rstateDeadlineB\x10\n" +
+	"\x0e_source_undone\"\xbe\x02\n" +
 	"\vRunMigrated\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12+\n" +
 	"\x11definition_digest\x18\x02 \x01(\tR\x10definitionDigest\x12%\n" +
@@ -5856,9 +5876,10 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\tUndoCeded\x126\n" +
-	"\x05ceded\x18\x01 \x01(\v2 .signalbox.workflow.v1.CededUndoR\x05ceded\"3\n" +
+	"\x05ceded\x18\x01 \x01(\v2 .signalbox.workflow.v1.CededUndoR\x05ceded\"M\n" +
 	"\rUndoTakenOver\x12\"\n" +
-	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\"\xb5\x01\n" +
+	"\rsource_run_id\x18\x01 \x01(\tR\vsourceRunId\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\bR\arefused\"\xb5\x01\n" +
 	"\rDecisionVoted\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12/\n" +
 	"\x04vote\x18\x02 \x01(\v2\x1b.signalbox.workflow.v1.VoteR\x04vote\x12\x18\n" +
@@ -6181,6 +6202,7 @@ func file_signalbox_workflow_v1_history_proto_init() {
 		(*HistoryEvent_UndoGroupOpened)(nil),
 		(*HistoryEvent_DispositionRecorded)(nil),
 	}
+	file_signalbox_workflow_v1_history_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

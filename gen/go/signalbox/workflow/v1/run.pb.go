@@ -1843,7 +1843,9 @@ type CededUndo struct {
 	// Steps completed up to this sequence are the fork's to undo.
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Whether the source undoes what it did after that sequence; else it is kept.
-	UndoLater     bool `protobuf:"varint,3,opt,name=undo_later,json=undoLater,proto3" json:"undo_later,omitempty"`
+	UndoLater bool `protobuf:"varint,3,opt,name=undo_later,json=undoLater,proto3" json:"undo_later,omitempty"`
+	// How many steps the source had undone when the fork was made: when it has undone more since, there may be nothing to take over. Unset: not known.
+	Undone        *uint64 `protobuf:"varint,4,opt,name=undone,proto3,oneof" json:"undone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1897,6 +1899,13 @@ func (x *CededUndo) GetUndoLater() bool {
 		return x.UndoLater
 	}
 	return false
+}
+
+func (x *CededUndo) GetUndone() uint64 {
+	if x != nil && x.Undone != nil {
+		return *x.Undone
+	}
+	return 0
 }
 
 // EventWait is a subscription of a step.
@@ -3942,12 +3951,14 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"ForkOrigin\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\"]\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\x85\x01\n" +
 	"\tCededUndo\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1d\n" +
 	"\n" +
-	"undo_later\x18\x03 \x01(\bR\tundoLater\"\xbd\x01\n" +
+	"undo_later\x18\x03 \x01(\bR\tundoLater\x12\x1b\n" +
+	"\x06undone\x18\x04 \x01(\x04H\x00R\x06undone\x88\x01\x01B\t\n" +
+	"\a_undone\"\xbd\x01\n" +
 	"\tEventWait\x12B\n" +
 	"\afilters\x18\x01 \x03(\v2(.signalbox.workflow.v1.EventSubscriptionR\afilters\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x1a\n" +
@@ -4390,6 +4401,7 @@ func file_signalbox_workflow_v1_run_proto_init() {
 	}
 	file_signalbox_workflow_v1_definition_proto_init()
 	file_signalbox_workflow_v1_payload_proto_init()
+	file_signalbox_workflow_v1_run_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
