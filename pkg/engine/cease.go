@@ -18,11 +18,23 @@ func (m *machine) settleFrames() bool {
 	if together && (m.noteDeadline() || m.dropSettled()) {
 		return true
 	}
+	if !together && !anyCancelling(m.run) {
+		return false // the usual case, and there may be many frames
+	}
 	for _, path := range framesDeepestFirst(m.run) {
 		if together && m.run.GetFrames()[path].GetCompensation() == nil {
 			continue
 		}
 		if cancelled(m.run, path) && m.settleCancelled(path, together) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyCancelling(run *workflowv1.Run) bool {
+	for _, f := range run.GetFrames() {
+		if f.GetCancelling() {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
@@ -53,19 +54,39 @@ func checkMap(t *testing.T, w *world, d *deskProcess, items []string, end uint64
 			t.Errorf("%q happened %d times, want once", item, count[item])
 		}
 	}
-	events, err := w.history(within(t), "many")
-	if err != nil || uint64(len(events)) < end {
-		t.Fatal(len(events), err)
+	checkOutputs(t, w, "many", items, end)
+}
+
+// checkOutputs checks that a run's result has the output of every item, in order.
+func checkOutputs(t *testing.T, w *world, run string, items []string, end uint64) {
+	t.Helper()
+	resp, err := w.runs.GetHistoryEvents(within(t), &statev1.GetHistoryEventsRequest{RunId: run, Sequences: []uint64{end}, ResolveArtifacts: true})
+	if err != nil {
+		t.Fatal(err)
 	}
-	ended := events[end-1]
 	var result struct{ Written []struct{ Summary string } }
-	if err := json.Unmarshal(ended.GetRunEnded().GetResult().GetInline(), &result); err != nil || len(result.Written) != len(items) {
+	if err := json.Unmarshal(resp.GetEvents()[0].GetRunEnded().GetResult().GetInline(), &result); err != nil || len(result.Written) != len(items) {
 		t.Fatalf("%d outputs, %v", len(result.Written), err)
 	}
 	for i, out := range result.Written {
 		if out.Summary != items[i] {
-			t.Errorf("output %d is %q, want %q", i, out.Summary, items[i])
+			t.Fatalf("output %d is %q, want %q", i, out.Summary, items[i])
 		}
 	}
-	w.replaysAlike(within(t), t, "many")
+	w.replaysAlike(within(t), t, run)
+}
+
+// TestLargeMap runs a map of ten thousand items of 300 bytes, each with an output of as many.
+func TestLargeMap(t *testing.T) {
+	inEachTopology(t, func(t *testing.T, topology suite.Topology) {
+		w := startWorld(t, topology, "")
+		w.apply(t, testdata(t, "copies.yaml"))
+		var items []string
+		for i := range 10_000 {
+			items = append(items, fmt.Sprintf("%0300d", i))
+		}
+		w.mustStart(t, "copies", "large", map[string]any{"items": items})
+		got := w.mustSucceed(t, "large")
+		checkOutputs(t, w, "large", items, got.GetRun().GetEndSequence())
+	})
 }

@@ -21,7 +21,7 @@ steps:
   - id: each
     map:
       items: input.names
-      max_items: 20000
+      max_items: 60000
       max_concurrency: %d
       steps:
         - {id: draw, tool: {server: desk, tool: draw, arguments: {name: "${item}"}}}
@@ -87,12 +87,12 @@ func TestALargeMap(t *testing.T) {
 
 // A map in which hundreds begin at once is several commits, and each input that comes meanwhile is taken.
 func TestManyItemsAtOnce(t *testing.T) {
-	w := newWorld(t, fmt.Sprintf(cards, 200))
+	w := newWorld(t, fmt.Sprintf(cards, 600))
 	w.drawing()
 	w.boot()
-	w.start("cards", "m1", names(200, 20))
+	w.start("cards", "m1", names(600, 20))
 	w.succeeds("m1")
-	drew(t, w.result("m1"), 200, 20)
+	drew(t, w.result("m1"), 600, 20)
 	if w.store.largest > 1<<20 {
 		t.Errorf("a commit has %d bytes of events", w.store.largest)
 	}
@@ -105,7 +105,7 @@ func TestAMapSurvivesCrashes(t *testing.T) {
 	n := 0
 	lost := make(chan struct{}, 1)
 	w.store.committed = func(*Commit) bool {
-		if n++; n%7 != 0 || n > 200 {
+		if n++; n%7 != 0 || n > 600 {
 			return false
 		}
 		select {
