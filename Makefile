@@ -60,6 +60,10 @@ demo-duet: build ## Let two agents coordinate only by events, with crashes in th
 demo-voice: ## Play three telephone calls, with a crash in the middle of one
 	go run ./examples/voice-relay/demo $(DEMO_ARGS)
 
+.PHONY: demo-cards
+demo-cards: ## Have a deck of game cards made, with a crash in the middle, and count its pictures
+	go run ./examples/card-creator/demo $(DEMO_ARGS)
+
 .PHONY: build
 build: ## Build bin/signalbox
 	go build -o bin/signalbox ./services/signalbox
