@@ -83,6 +83,7 @@ func (r *router) subscribe(key RunKey, path string, wait *workflowv1.EventWait) 
 	filters := logFilters(wait)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.count()
 	if old := r.subs.byRun[key][path]; old != nil {
 		r.subs.remove(old)
 	}
@@ -102,10 +103,18 @@ func (r *router) subscribe(key RunKey, path string, wait *workflowv1.EventWait) 
 func (r *router) unsubscribe(key RunKey, path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.count()
 	for at, sub := range r.subs.byRun[key] {
 		if at == path || path == "" {
 			r.subs.remove(sub)
 		}
+	}
+}
+
+// count tells how many wait. The lock is held.
+func (r *router) count() {
+	if m := r.s.opts.Metrics; m != nil {
+		m.Subscribed(r.subs.n)
 	}
 }
 
@@ -215,6 +224,9 @@ func (r *router) hand(sub *subscription, ev LogEvent) {
 		return
 	}
 	sub.last = ev.Position
+	if m := r.s.opts.Metrics; m != nil {
+		m.Delivered()
+	}
 	r.s.post(sub.run, engine.EventArrived{StepPath: sub.path, Position: ev.Position, Event: ev.Event, PublishTime: ev.Time}, nil)
 }
 

@@ -48,6 +48,9 @@ type Metrics interface {
 	Ended(outcome workflowv1.Outcome)
 	// Attempt counts an attempt by its result.
 	Attempt(server string, status SendStatus)
+	// Subscribed tells how many steps wait for events; Delivered counts the events that were handed to one.
+	Subscribed(n int)
+	Delivered()
 	// CacheAsked counts questions to the cache, by whether it had an output.
 	CacheAsked(found bool)
 	// Triggered counts what became of an event that a trigger matches: "started", "known" or "failed".

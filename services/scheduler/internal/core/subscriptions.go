@@ -32,6 +32,8 @@ type subscription struct {
 type subscriptions struct {
 	byRun  map[RunKey]map[string]*subscription
 	byType map[typeKey]*bucket
+	// n is how many there are.
+	n int
 }
 
 type typeKey struct{ namespace, kind string }
@@ -59,6 +61,7 @@ func logFilters(w *workflowv1.EventWait) []*workflowv1.EventSubscription {
 }
 
 func (x *subscriptions) add(sub *subscription) {
+	x.n++
 	if x.byRun[sub.run] == nil {
 		x.byRun[sub.run] = map[string]*subscription{}
 	}
@@ -75,6 +78,7 @@ func (x *subscriptions) add(sub *subscription) {
 
 func (x *subscriptions) remove(sub *subscription) {
 	sub.gone, sub.pending = true, nil
+	x.n--
 	delete(x.byRun[sub.run], sub.path)
 	if len(x.byRun[sub.run]) == 0 {
 		delete(x.byRun, sub.run)

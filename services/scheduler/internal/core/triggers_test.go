@@ -35,6 +35,8 @@ func (c *counted) Committed(int)              {}
 func (c *counted) Started()                   {}
 func (c *counted) Ended(workflowv1.Outcome)   {}
 func (c *counted) Attempt(string, SendStatus) {}
+func (c *counted) Subscribed(int)             {}
+func (c *counted) Delivered()                 {}
 func (c *counted) CacheAsked(bool)            {}
 func (c *counted) Triggered(result string) {
 	c.mu.Lock()

@@ -13,8 +13,9 @@ import (
 
 // Metrics implements core.Metrics.
 type Metrics struct {
-	commits, events, started          prometheus.Counter
-	ended, attempts, triggered, cache *prometheus.CounterVec
+	commits, events, started, delivered prometheus.Counter
+	subscriptions                       prometheus.Gauge
+	ended, attempts, triggered, cache   *prometheus.CounterVec
 }
 
 // New makes the counters and registers them; with a nil registerer they only count.
@@ -30,6 +31,9 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 			[]string{"server", "result"}),
 		triggered: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "triggered_total",
 			Help: "Events that a trigger matched, by what became of the start."}, []string{"result"}),
+		delivered: prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "events_delivered_total",
+			Help: "Events of the log that were handed to a step that waits."}),
+		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: "subscriptions", Help: "Steps that wait for events."}),
 		cache: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: "cache_lookups_total",
 			Help: "Outputs of steps that were looked for in the cache."}, []string{"result"}),
 	}
@@ -37,7 +41,7 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		return m, nil
 	}
 	var all []error
-	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts, m.triggered, m.cache} {
+	for _, c := range []prometheus.Collector{m.commits, m.events, m.started, m.ended, m.attempts, m.triggered, m.cache, m.delivered, m.subscriptions} {
 		all = append(all, r.Register(c))
 	}
 	return m, errors.Join(all...)
@@ -56,6 +60,12 @@ func (m *Metrics) Started() { m.started.Inc() }
 func (m *Metrics) Ended(outcome workflowv1.Outcome) {
 	m.ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))).Inc()
 }
+
+// Subscribed implements core.Metrics.
+func (m *Metrics) Subscribed(n int) { m.subscriptions.Set(float64(n)) }
+
+// Delivered implements core.Metrics.
+func (m *Metrics) Delivered() { m.delivered.Inc() }
 
 // CacheAsked implements core.Metrics.
 func (m *Metrics) CacheAsked(found bool) {

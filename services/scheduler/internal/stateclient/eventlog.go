@@ -40,6 +40,9 @@ func (c *Client) FollowEvents(ctx context.Context, after *uint64, each func([]co
 		if err != nil {
 			return known(err)
 		}
+		if resp.GetGap() {
+			c.logger.Warn("events were removed before they were read; whoever waits for one of them waits on", "cursor", resp.GetCursor())
+		}
 		events := make([]core.LogEvent, 0, len(resp.GetEvents()))
 		for _, ev := range resp.GetEvents() {
 			events = append(events, logEvent(ev.GetNamespace(), ev))
