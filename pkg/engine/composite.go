@@ -134,7 +134,7 @@ func (m *machine) bringOn() {
 			m.command(Proceed{})
 			return
 		}
-		if !m.settleSignals() && !m.settleChildren() && !m.settleBudgets() && !m.settleFrames() && !m.settleComposites() && !m.settleDeadline() && !m.settleLeaving() {
+		if !m.settleSignals() && !m.settleChildren() && !m.settleFrames() && !m.settleComposites() && !m.settleDeadline() && !m.settleLeaving() {
 			break
 		}
 	}

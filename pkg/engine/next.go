@@ -194,6 +194,8 @@ func (m *machine) take(ev InputEvent) error {
 	if err != nil || m.err != nil {
 		return err
 	}
+	for m.err == nil && m.settleBudget() {
+	}
 	m.bringOn()
 	m.continueUndo()
 	m.releaseStepLocks()

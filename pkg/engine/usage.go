@@ -55,8 +55,8 @@ func overBudget(b *workflowv1.Budget, t *workflowv1.TaskProgress) string {
 	return ""
 }
 
-// settleBudgets ends a task that has used more than it may, once its calls are settled, and reports whether there was one.
-func (m *machine) settleBudgets() bool {
+// settleBudget ends a task that has used more than it may, once its calls are settled, and reports whether there was one.
+func (m *machine) settleBudget() bool {
 	for _, a := range m.run.GetActive() {
 		if a.GetStatus() != workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED || len(a.GetTask().GetOpenCalls()) > 0 || m.ceasing(a.GetPath()) {
 			continue
