@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -232,6 +233,9 @@ func (m *machine) childFailed(s *instance, a *workflowv1.ActiveStep, child *work
 		}
 		p = problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path,
 			fmt.Sprintf("step %s took longer than %s; its sub-workflow (run %s) was cancelled", s.ID, s.Timeout, ev.RunID), nil)
+		if h := overdueLock(m.run, s.Path, m.now); h != nil && !due(a.GetDeadline(), m.now) {
+			p = problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, s.Path, fmt.Sprintf("lock %s (%s) was held longer than it may be", h.GetName(), h.GetKey()), nil)
+		}
 		f.noRetry = true
 	}
 	if m.failStep(s, p, f) {
@@ -302,7 +306,20 @@ func (m *machine) childMustEnd(a *workflowv1.ActiveStep) string {
 	case due(a.GetDeadline(), m.now):
 		return of + " took longer than it may"
 	}
+	if h := overdueLock(m.run, a.GetPath(), m.now); h != nil {
+		return of + ": lock " + h.GetName() + " was held longer than it may be"
+	}
 	return ""
+}
+
+// overdueLock is a lock over its time that what is at a path runs under; nil: there is none.
+func overdueLock(run *workflowv1.Run, path string, now time.Time) *workflowv1.LockHold {
+	for _, h := range run.GetLocks() {
+		if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD && due(h.GetDeadline(), now) && (h.GetStepPath() == "" || covers(h.GetStepPath(), path)) {
+			return h
+		}
+	}
+	return nil
 }
 
 // cancellable reports whether an open step waits for a sub-workflow that can be asked to end.
@@ -313,6 +330,13 @@ func cancellable(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
 
 func anyCancellable(run *workflowv1.Run) bool {
 	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool { return cancellable(run, a) })
+}
+
+// endsChild reports whether a sub-workflow that can be asked to end runs under a lock.
+func endsChild(run *workflowv1.Run, h *workflowv1.LockHold) bool {
+	return h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD && slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		return cancellable(run, a) && (h.GetStepPath() == "" || covers(h.GetStepPath(), a.GetPath()))
+	})
 }
 
 // childNeeds are the inputs of sub-workflows that open steps wait for: what undoes a step may read them.

@@ -447,3 +447,26 @@ func TestChildOfAChild(t *testing.T) {
 		t.Errorf("%v", w.run().GetParent())
 	}
 }
+
+// TestChildUnderLock: a lock that is held longer than it may be ends the sub-workflow that runs under it, and its step with that error.
+func TestChildUnderLock(t *testing.T) {
+	const yaml = `resources: {locks: {low: {key: "'low'", rank: 10, lease: 20m}}}
+initial: main
+states:
+	main: {STATE steps: [{id: kid, workflow: {name: kid}, STEP on_error: {handlers: [{types: [lock-overdue], transition: late}, {types: ["*"], transition: never}]}}], transitions: [{to: good}]}
+	good: {terminal: succeeded}
+	late: {terminal: failed}
+	never: {terminal: rejected}
+`
+	for _, where := range []string{"STATE", "STEP"} {
+		w := begin(t, strings.NewReplacer(where, "locks: [{lock: low}],", "STATE", "", "STEP", "").Replace(yaml))
+		w.give(engine.LockAcquired{AcquisitionID: w.run().GetLocks()[0].GetAcquisitionId(), Token: "t"})
+		id := w.kid("start")
+		w.give(engine.ChildStarted{RunID: id})
+		if d := w.wake(); d != 20*time.Minute || w.kid("cancel") != id {
+			t.Fatalf("after %s: %s", d, w.why())
+		}
+		w.give(engine.ChildEnded{RunID: id, Outcome: cancelled})
+		w.ends(failed)
+	}
+}

@@ -9,7 +9,7 @@
 //
 // Three functions surround Next. Needs names the earlier events whose payloads the next decision may read, so that a parked run costs
 // no memory. Resume lists the commands that a run still waits for, to be given again after a crash; receivers de-duplicate by id.
-// Explain tells a person what the run waits for.
+// Explain tells a person what the run waits for. Checkpoints, ForkHistory and LaterWrites read a history for a fork.
 package engine
 
 // Version is the version of the interpreter that a run records at its start.

@@ -29,7 +29,7 @@ func NextWake(run *workflowv1.Run) time.Time {
 		take(run.GetStateDeadline())
 	}
 	for _, h := range run.GetLocks() {
-		if settled {
+		if settled || free && endsChild(run, h) {
 			take(h.GetDeadline())
 		}
 	}
