@@ -194,8 +194,7 @@ func (m *machine) take(ev InputEvent) error {
 	if err != nil || m.err != nil {
 		return err
 	}
-	for m.err == nil && m.settleBudget() {
-	}
+	m.settleBudgets()
 	m.bringOn()
 	m.continueUndo()
 	m.releaseStepLocks()

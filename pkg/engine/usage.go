@@ -55,8 +55,19 @@ func overBudget(b *workflowv1.Budget, t *workflowv1.TaskProgress) string {
 	return ""
 }
 
-// settleBudget ends a task that has used more than it may, once its calls are settled, and reports whether there was one.
-func (m *machine) settleBudget() bool {
+// settleBudgets ends the tasks that have used more than they may, once their calls are settled.
+func (m *machine) settleBudgets() {
+	for m.err == nil {
+		a, s, used := m.overspent()
+		if a == nil {
+			return
+		}
+		m.taskFailed(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_BUDGET, s.Path, "the agent has used "+used, nil))
+	}
+}
+
+// overspent is a task that has used more than it may and has no call open; nil: there is none.
+func (m *machine) overspent() (*workflowv1.ActiveStep, *instance, string) {
 	for _, a := range m.run.GetActive() {
 		if a.GetStatus() != workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED || len(a.GetTask().GetOpenCalls()) > 0 || m.ceasing(a.GetPath()) {
 			continue
@@ -66,11 +77,10 @@ func (m *machine) settleBudget() bool {
 			continue
 		}
 		if used := overBudget(m.workOf(s, a).Agent.Budget, a.GetTask()); used != "" {
-			m.taskFailed(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_BUDGET, s.Path, "the agent has used "+used, nil))
-			return true
+			return a, s, used
 		}
 	}
-	return false
+	return nil, nil, ""
 }
 
 // decidedRetry is why a task is offered again that a person has decided to try again: with its whole budget.
