@@ -59,7 +59,7 @@ func batchesThatPauseAndMove(t *testing.T, w *world, batches schedulerv1.BatchSe
 		return r.GetPause().GetReason() == "lunch"
 	})
 	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_RESUME}, func(r *workflowv1.Run) bool { return r.GetPause() == nil })
-	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_MIGRATE, DryRun: true}, func(r *workflowv1.Run) bool {
+	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_MIGRATE, Version: "1.1.0", DryRun: true}, func(r *workflowv1.Run) bool {
 		return r.GetVersion() == "1.0.0"
 	})
 	run(&schedulerv1.StartBatchRequest{Action: schedulerv1.BatchAction_BATCH_ACTION_MIGRATE, Version: "1.1.0"}, func(r *workflowv1.Run) bool {
