@@ -14,7 +14,10 @@ import (
 
 // TestAnyFork plays a run, forks it at any checkpoint, and plays both: no record is undone by both, whatever becomes of either before the
 // source has ceded, and both end with nothing left over.
-func TestAnyFork(t *testing.T) { rapid.Check(t, anyFork) }
+func TestAnyFork(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, anyFork)
+}
 
 func anyFork(t *rapid.T) {
 	yaml := anyDefinition(t)
