@@ -157,7 +157,7 @@ func childCommand(run *workflowv1.Run, c *workflowv1.ChildRun) Command {
 	case workflowv1.ChildStatus_CHILD_STATUS_UNDOING:
 		return UndoChild{RunID: c.GetRunId(), Reason: "run " + run.GetId() + " undoes what it did", Parent: parent}
 	}
-	return StartChild{Child: c, StepPath: c.GetStepPath(), Parent: parent}
+	return StartChild{Child: clone(c), StepPath: c.GetStepPath(), Parent: parent} // the head's own changes with the next input
 }
 
 // childCommands are those of all sub-workflows that the run still waits for.

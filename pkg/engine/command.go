@@ -114,7 +114,7 @@ func Resume(run *workflowv1.Run) []Command {
 		cs = append(cs, cedeUndo(run))
 	}
 	for _, sub := range subscribed(run) {
-		cs = append(cs, sub)
+		cs = append(cs, sub.copied())
 	}
 	proceed = proceed || slices.ContainsFunc(run.GetPendingSignals(), func(p *workflowv1.PendingSignal) bool { return awaited(run, p) })
 	if proceed {
