@@ -205,7 +205,7 @@ func (s *Scheduler) cancelChild(asker RunKey, c engine.CancelChild) {
 
 // undoChild asks a sub-workflow that has succeeded to undo what it did.
 func (s *Scheduler) undoChild(asker RunKey, c engine.UndoChild) {
-	s.steerChild(asker, c.RunID, engine.UndoRun{Reason: c.Reason, By: "run " + asker.ID})
+	s.steerChild(asker, c.RunID, engine.UndoRun{Reason: c.Reason, By: "run " + asker.ID, Parent: c.Parent})
 }
 
 // steerChild gives a sub-workflow an input. When that changes nothing because it is over, the asker hears that.
