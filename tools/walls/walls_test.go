@@ -69,6 +69,7 @@ func TestRealWallsFindEveryBreachAndNoOther(t *testing.T) {
 		"core-is-pure: services/lock/internal/core must not use time.Now",
 		"core-is-pure: services/lock/internal/core/queue must not use time.After",
 		"engine-is-a-function: pkg/engine must not use go",
+		"dry-runs-touch-nothing: pkg/dryrun must not import net/http",
 		"rpc-translates: services/lock/internal/rpc must not reach services/lock/internal/etcdlocks",
 		"adapters-stand-alone: services/lock/internal/etcdlocks must not reach services/lock/internal/memlocks",
 		"packages-stand-below: pkg/upward must not reach services/lock",
