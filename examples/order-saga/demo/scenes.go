@@ -108,16 +108,41 @@ func (d *demo) answerAll(ctx context.Context, name string) {
 		return // it is away; it is asked again
 	}
 	for _, e := range resp.GetEscalations() {
-		decision := e.GetOpened().GetDecisions()[0]
+		decision, value := e.GetOpened().GetDecisions()[0], []byte(nil)
 		if e.GetOpened().GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_UNKNOWN_OUTCOME {
-			decision = "did_not_happen" // the desks are asked in any case; nothing here leaves it to people
+			decision, value = d.lookUp(e.GetOpened().GetSubject().GetInline())
 		}
 		// A refusal tells that the other was quicker, or that this one has answered before.
 		_, _ = d.read.Inbox.Resolve(ctx, &escalationv1.ResolveRequest{
 			Namespace: namespace, EscalationId: e.GetId(), Decision: decision, DecidedBy: name, Roles: []string{"fulfilment"},
-			SubjectDigest: e.GetOpened().GetSubjectDigest(), RequestId: name + e.GetId(),
+			SubjectDigest: e.GetOpened().GetSubjectDigest(), RequestId: name + e.GetId(), Value: value,
 		})
 	}
+}
+
+// lookUp answers whether a call happened whose answer was lost, by looking into the book of its service. It is asked of people where no READ tool
+// can tell: whether a message was sent.
+func (d *demo) lookUp(arguments []byte) (decision string, value []byte) {
+	var call struct {
+		OrderID     string  `json:"order_id"`
+		Text        string  `json:"text"`
+		Token       *string `json:"token"`
+		AmountCents int     `json:"amount_cents"`
+	}
+	if json.Unmarshal(arguments, &call) != nil {
+		return "did_not_happen", nil
+	}
+	at := d.books.Order(call.OrderID)
+	switch {
+	case call.Text != "" && d.books.Told(call.Text), call.Token != nil && at.Reserved:
+		return "happened", []byte(`{"done":true}`)
+	case call.Text != "" || call.Token != nil:
+	case call.AmountCents > 0 && at.Charged:
+		return "happened", []byte(`{"charge_id":"ch-` + call.OrderID + `"}`)
+	case call.AmountCents == 0 && at.Booked:
+		return "happened", []byte(`{"tracking":"T-` + call.OrderID + `"}`)
+	}
+	return "did_not_happen", nil
 }
 
 // place publishes an event for each order, and each event twice.

@@ -173,6 +173,13 @@ func (b *Books) Tell(text string) {
 	b.count("notification/send")
 }
 
+// Told reports whether a message was sent.
+func (b *Books) Told(text string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.told[text] > 0
+}
+
 // Place is how an order stands in all four books.
 type Place struct {
 	// Reserved, Picked, Charged and Booked tell what stands of it.
