@@ -161,6 +161,25 @@ func (w *world) readsOf() int {
 	return w.store.reads
 }
 
+// Ten thousand steps that wait for an event of one type cost an event for one of them nothing.
+func TestConcernedAmongTenThousand(t *testing.T) {
+	x := newSubscriptions()
+	for i := range 10_000 {
+		f := &workflowv1.EventSubscription{Type: "t", Correlate: map[string][]byte{"data.order": fmt.Appendf(nil, "%q", fmt.Sprint("order-", i))}}
+		x.add(&subscription{run: RunKey{"default", fmt.Sprint("r", i)}, path: "p", filters: []*workflowv1.EventSubscription{f}})
+	}
+	ev := LogEvent{Namespace: "default", Event: &workflowv1.EmittedEvent{
+		Type: "t", Data: &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: []byte(`{"order": "order-77"}`)}},
+	}}
+	if got := x.concerned(ev); len(got) != 1 || got[0].run.ID != "r77" {
+		t.Errorf("%d are concerned", len(got))
+	}
+	ev.Namespace = "other"
+	if got := x.concerned(ev); len(got) != 0 {
+		t.Errorf("%d of another namespace are concerned", len(got))
+	}
+}
+
 // What finds a subscription finds at least those that match.
 func TestConcernedFindsAllThatMatch(t *testing.T) {
 	values := []string{`"a"`, `"1"`, `1`, `1.0`, `10e-1`, `-0`, `0`, `true`, `null`, `[1,{"x":2}]`, `[1.0,{"x":2}]`, `{"k":null}`, `12345678901234567890`, `12345678901234567891`}

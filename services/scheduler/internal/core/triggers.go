@@ -111,6 +111,9 @@ func (t *triggers) take(ctx context.Context, events []LogEvent) bool {
 		return true
 	}
 	t.learn(ctx, events[len(events)-1].Time)
+	if ctx.Err() != nil {
+		return false
+	}
 	starts, ctx := errgroup.WithContext(ctx)
 	starts.SetLimit(startsAtOnce)
 	for _, ev := range events {
@@ -162,7 +165,7 @@ func (t *triggers) index(defs []*workflow.Definition) {
 	}
 }
 
-// fire starts the runs that an event triggers. It fails only when ctx ends: what cannot be started is counted and passed over, so that one
+// fire starts the runs that an event triggers. It fails only when this scheduler ends: what cannot be started is counted and passed over, so that one
 // bad event does not hold up all that come after it.
 func (t *triggers) fire(ctx context.Context, list []trigger, ev LogEvent) error {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
@@ -198,8 +201,11 @@ func (t *triggers) start(ctx context.Context, tr trigger, ev LogEvent, value jso
 			}
 			break
 		}
-		if ctx.Err() != nil || t.s.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, ErrFenced) {
+			return err // somebody else owns the runs now, and reads the event again
 		}
 		if tries++; !errors.Is(err, ErrAway) && (tries >= triggerTries || permanent(err)) {
 			break

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -145,6 +146,26 @@ func TestTheRequestIDOfATrigger(t *testing.T) {
 	c.results(w, 2)
 	w.publish("order.placed", "e3", fmt.Sprintf(`{"order": %q}`, fmt.Sprintf("%0200d", 7)))
 	if got := c.results(w, 3); !slices.Equal(got, []string{"known", "started", "started"}) {
+		t.Errorf("triggers came to %v", got)
+	}
+}
+
+// A scheduler that has lost its shards leaves the event to the next.
+func TestAFencedTriggerIsNotLost(t *testing.T) {
+	w, c := newTriggered(t, triggered("1.0.0", ""))
+	w.logs.expected = []string{"a commit was refused"}
+	w.boot()
+	w.placed("0")
+	w.store.mu.Lock()
+	w.store.epoch++ // somebody else has claimed the shards
+	w.store.mu.Unlock()
+	w.publish("order.placed", "e1", `{"order": "A"}`)
+	if err := <-w.ended; !errors.Is(err, ErrFenced) {
+		t.Fatalf("the scheduler ended with %v", err)
+	}
+	w.ended <- nil
+	w.reboot()
+	if got := c.results(w, 1); !slices.Equal(got, []string{"started"}) {
 		t.Errorf("triggers came to %v", got)
 	}
 }
