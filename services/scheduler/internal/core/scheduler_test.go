@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,8 +34,12 @@ type rig struct {
 	def      *workflow.Definition
 	commits  chan *Commit
 	sent     chan Invocation
-	events   map[uint64]*workflowv1.HistoryEvent
 	held     []HeldLock
+
+	// What accepting has kept.
+	mu     sync.Mutex
+	head   *Commit
+	events map[uint64]*workflowv1.HistoryEvent
 }
 
 const definition = `api_version: signalbox/v1
@@ -81,21 +86,40 @@ func newRigOf(t *testing.T, text string) *rig {
 	return r
 }
 
-// accepting lets the store take every commit.
+// accepting lets the store take every commit and answer with what it took: a run may leave memory whenever it has nothing to do.
 func (r *rig) accepting() {
 	r.store.EXPECT().Commit(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, c *Commit) error {
-		r.keep(c)
+		r.commits <- r.keep(c)
 		return nil
 	}).AnyTimes()
+	r.store.EXPECT().Run(gomock.Any(), RunKey{"default", "r1"}).DoAndReturn(func(context.Context, RunKey) (*workflowv1.Run, uint32, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return proto.CloneOf(r.head.Run), r.head.Shard, nil
+	}).AnyTimes()
+	r.store.EXPECT().Events(gomock.Any(), RunKey{"default", "r1"}, gomock.Any()).DoAndReturn(r.read).AnyTimes()
 }
 
-func (r *rig) keep(c *Commit) {
+func (r *rig) keep(c *Commit) *Commit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, ev := range c.Facts {
 		r.events[ev.GetSequence()] = ev
 	}
 	copied := *c
 	copied.Run = proto.CloneOf(c.Run)
-	r.commits <- &copied
+	r.head = &copied
+	return &copied
+}
+
+func (r *rig) read(_ context.Context, _ RunKey, seqs []uint64) ([]*workflowv1.HistoryEvent, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []*workflowv1.HistoryEvent
+	for _, s := range seqs {
+		out = append(out, r.events[s])
+	}
+	return out, nil
 }
 
 // sending lets the gateway take every attempt.
@@ -181,20 +205,10 @@ func TestNoIntentWithoutAGateway(t *testing.T) {
 	if got := c.Run.GetActive()[0].GetStatus(); got != workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
 		t.Fatalf("the step is %s", got)
 	}
-	r.store.EXPECT().Run(gomock.Any(), RunKey{"default", "r1"}).Return(proto.CloneOf(c.Run), c.Shard, nil).AnyTimes()
-	r.store.EXPECT().Events(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(r.read).AnyTimes()
 	r.sched.Connected("g2")
 	if inv := <-r.sent; inv.Incarnation != "g2" {
 		t.Fatalf("sent %+v", inv)
 	}
-}
-
-func (r *rig) read(_ context.Context, _ RunKey, seqs []uint64) ([]*workflowv1.HistoryEvent, error) {
-	var out []*workflowv1.HistoryEvent
-	for _, s := range seqs {
-		out = append(out, r.events[s])
-	}
-	return out, nil
 }
 
 // A gateway that was replaced took what it knew with it: a READ is repeated, a write without key or probe waits for a person.
@@ -212,8 +226,6 @@ func TestAReplacedGatewayLeavesUnknownOutcomes(t *testing.T) {
 	if c.Run.GetActive()[0].GetStatus() != workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF {
 		t.Fatalf("the READ is %v", c.Run.GetActive())
 	}
-	r.store.EXPECT().Run(gomock.Any(), gomock.Any()).Return(proto.CloneOf(c.Run), c.Shard, nil).AnyTimes()
-	r.store.EXPECT().Events(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(r.read).AnyTimes()
 	if err := r.clock.WaitTimers(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -287,12 +299,11 @@ func TestTakingUpAsksForOpenCalls(t *testing.T) {
 	r.accepting()
 	r.sending()
 	head := r.openRun()
+	r.head = &Commit{Run: head, Shard: 7}
 	r.store.EXPECT().LoadAttention(gomock.Any(), gomock.Any()).DoAndReturn(func(_ context.Context, each func(uint32, *workflowv1.Run)) error {
 		each(7, head)
 		return nil
 	})
-	r.store.EXPECT().Run(gomock.Any(), gomock.Any()).Return(head, uint32(7), nil).AnyTimes()
-	r.store.EXPECT().Events(gomock.Any(), gomock.Any(), gomock.Any()).DoAndReturn(r.read).AnyTimes()
 	asked := make(chan Attempt, 1)
 	r.dispatch.EXPECT().Attach(gomock.Any(), r.clock.Now()).DoAndReturn(func(a Attempt, _ time.Time) bool {
 		asked <- a
