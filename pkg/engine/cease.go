@@ -107,7 +107,7 @@ func (m *machine) cancelReason(path string) *workflowv1.Problem {
 			return frame.GetProblem()
 		}
 	}
-	return problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the branch was cancelled", nil)
+	return problem(errorsv1.ErrorType_ERROR_TYPE_CANCELLED, "", "the branch was cancelled", nil)
 }
 
 func (m *machine) hasFrames(composite string) bool {

@@ -369,7 +369,7 @@ func (m *machine) undoRun(ev UndoRun) error {
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompensationStarted{CompensationStarted: &workflowv1.CompensationStarted{
 		Outcome: workflowv1.Outcome_OUTCOME_COMPENSATED, Parent: ev.Parent,
-		Problem: problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run is undone: "+ev.Reason, nil),
+		Problem: problem(errorsv1.ErrorType_ERROR_TYPE_CANCELLED, "", "the run is undone: "+ev.Reason, nil),
 	}}})
 	m.nextUndo("")
 	return nil

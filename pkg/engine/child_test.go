@@ -128,6 +128,22 @@ states:
 	w.ends(workflowv1.Outcome_OUTCOME_REJECTED)
 }
 
+// TestChildCancelledByOthers: that is no deadline, and no reason to start it again.
+func TestChildCancelledByOthers(t *testing.T) {
+	w := begin(t, `on_error: {handlers: [{types: [deadline], transition: late}, {types: [cancelled], retry: {max_attempts: 3}, transition: gone}]}
+initial: main
+states:
+	main: {steps: [{id: kid, workflow: {name: kid}}], transitions: [{to: late}]}
+	late: {terminal: failed}
+	gone: {terminal: rejected}
+`)
+	w.give(engine.ChildEnded{
+		RunID: w.kid("start"), Outcome: cancelled,
+		Problem: &workflowv1.Problem{Type: errorsv1.ErrorType_ERROR_TYPE_CANCELLED, Message: "the run was cancelled"},
+	})
+	w.ends(workflowv1.Outcome_OUTCOME_REJECTED)
+}
+
 // TestChildInput: an input that the child would refuse is the step's error before it is asked for.
 func TestChildInput(t *testing.T) {
 	w := begin(t, "steps: [{id: kid, workflow: {name: kid, input: {n: '${input.id}'}, pin: {input: {json_schema: {type: object, properties: {n: {type: integer}}}}}}, on_error: {handlers: [{types: [schema], skip: true}]}}]")
@@ -201,7 +217,7 @@ states:
 				t.Fatal(w.why())
 			}
 			w.after(time.Minute)
-			w.give(engine.ChildEnded{RunID: id, Outcome: cancelled, Problem: &workflowv1.Problem{Type: errorsv1.ErrorType_ERROR_TYPE_DEADLINE, Message: "the run was cancelled"}})
+			w.give(engine.ChildEnded{RunID: id, Outcome: cancelled, Problem: &workflowv1.Problem{Type: errorsv1.ErrorType_ERROR_TYPE_CANCELLED, Message: "the run was cancelled"}})
 			w.ends(tt.outcome)
 		})
 	}

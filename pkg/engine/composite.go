@@ -168,7 +168,7 @@ func (m *machine) settleComposite(s *instance, a *workflowv1.ActiveStep) bool {
 	case c.GetDecided():
 		return false
 	case decided && s.Parallel != nil && s.Parallel.CancelRest && !ended:
-		m.cancelBranches(a, problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, s.Path, "the join of step "+s.ID+" was decided without it", nil), joined)
+		m.cancelBranches(a, problem(errorsv1.ErrorType_ERROR_TYPE_CANCELLED, s.Path, "the join of step "+s.ID+" was decided without it", nil), joined)
 	case decided && !joined && s.Map != nil && !ended:
 		// What is under way goes on to its end; the step fails when it has.
 		m.cancelBranches(a, nil, false)

@@ -51,7 +51,11 @@ func TestEndingWaitsForWhatIsInFlight(t *testing.T) {
 				tc.drive(w)
 				w.undo(tc.undos)
 				w.ends(outcome)
-				if got := w.run().GetProblem().GetType(); got != errorsv1.ErrorType_ERROR_TYPE_DEADLINE {
+				want := errorsv1.ErrorType_ERROR_TYPE_DEADLINE
+				if how == "cancel" {
+					want = errorsv1.ErrorType_ERROR_TYPE_CANCELLED
+				}
+				if got := w.run().GetProblem().GetType(); got != want {
 					t.Errorf("problem %s", got)
 				}
 			})

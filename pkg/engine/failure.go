@@ -235,7 +235,8 @@ func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, s *instanc
 func retriable(p *workflowv1.Problem) bool {
 	switch p.GetType() {
 	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
-		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE:
+		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE,
+		errorsv1.ErrorType_ERROR_TYPE_CANCELLED:
 		return false
 	}
 	return true

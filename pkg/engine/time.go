@@ -232,7 +232,7 @@ func (m *machine) settleEnding() {
 func (m *machine) endReason() (workflowv1.Outcome, *workflowv1.Problem) {
 	if m.run.GetCancel() != nil {
 		return workflowv1.Outcome_OUTCOME_CANCELLED,
-			problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run was cancelled: "+m.run.GetCancel().GetReason(), nil)
+			problem(errorsv1.ErrorType_ERROR_TYPE_CANCELLED, "", "the run was cancelled: "+m.run.GetCancel().GetReason(), nil)
 	}
 	return workflowv1.Outcome_OUTCOME_TIMED_OUT, problem(errorsv1.ErrorType_ERROR_TYPE_DEADLINE, "", "the run took longer than its deadline", nil)
 }

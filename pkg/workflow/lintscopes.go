@@ -136,7 +136,8 @@ type assumption struct {
 func retriable(t errorsv1.ErrorType) bool {
 	switch t {
 	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
-		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE:
+		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE,
+		errorsv1.ErrorType_ERROR_TYPE_CANCELLED:
 		return false
 	}
 	return true

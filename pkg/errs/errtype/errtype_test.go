@@ -12,7 +12,7 @@ import (
 // The spellings are a promise to authors: workflow files hold them.
 func TestNamesAreTheOnesOfTheLanguage(t *testing.T) {
 	want := []string{
-		"already-done", "budget", "circuit-open", "deadline", "decision-overdue", "invalid", "lock-overdue", "schema",
+		"already-done", "budget", "cancelled", "circuit-open", "deadline", "decision-overdue", "invalid", "lock-overdue", "schema",
 		"throttled", "timeout", "tool-error", "unauthorised", "unavailable", "unknown-outcome", "visit-limit",
 	}
 	if diff := cmp.Diff(want, errtype.Names()); diff != "" {

@@ -58,6 +58,9 @@ const (
 	ErrorType_ERROR_TYPE_BUDGET ErrorType = 14
 	// `lock-overdue`: a lock was not granted, or not given back, within its declared time. Nothing is released silently.
 	ErrorType_ERROR_TYPE_LOCK_OVERDUE ErrorType = 15
+	// `cancelled`: a run, or a branch, was asked to end before its time, or a run to undo what it had done. What is cancelled asks no handler of its own; a sub-workflow that
+	// somebody else cancelled fails its step with it. Never tried again.
+	ErrorType_ERROR_TYPE_CANCELLED ErrorType = 16
 )
 
 // Enum value maps for ErrorType.
@@ -79,6 +82,7 @@ var (
 		13: "ERROR_TYPE_ALREADY_DONE",
 		14: "ERROR_TYPE_BUDGET",
 		15: "ERROR_TYPE_LOCK_OVERDUE",
+		16: "ERROR_TYPE_CANCELLED",
 	}
 	ErrorType_value = map[string]int32{
 		"ERROR_TYPE_UNSPECIFIED":      0,
@@ -97,6 +101,7 @@ var (
 		"ERROR_TYPE_ALREADY_DONE":     13,
 		"ERROR_TYPE_BUDGET":           14,
 		"ERROR_TYPE_LOCK_OVERDUE":     15,
+		"ERROR_TYPE_CANCELLED":        16,
 	}
 )
 
@@ -131,7 +136,7 @@ var File_signalbox_errors_v1_error_type_proto protoreflect.FileDescriptor
 
 const file_signalbox_errors_v1_error_type_proto_rawDesc = "" +
 	"\n" +
-	"$signalbox/errors/v1/error_type.proto\x12\x13signalbox.errors.v1*\xc0\x03\n" +
+	"$signalbox/errors/v1/error_type.proto\x12\x13signalbox.errors.v1*\xda\x03\n" +
 	"\tErrorType\x12\x1a\n" +
 	"\x16ERROR_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ERROR_TYPE_TIMEOUT\x10\x01\x12\x1a\n" +
@@ -149,7 +154,8 @@ const file_signalbox_errors_v1_error_type_proto_rawDesc = "" +
 	"\x1aERROR_TYPE_UNKNOWN_OUTCOME\x10\f\x12\x1b\n" +
 	"\x17ERROR_TYPE_ALREADY_DONE\x10\r\x12\x15\n" +
 	"\x11ERROR_TYPE_BUDGET\x10\x0e\x12\x1b\n" +
-	"\x17ERROR_TYPE_LOCK_OVERDUE\x10\x0fB\xdf\x01\n" +
+	"\x17ERROR_TYPE_LOCK_OVERDUE\x10\x0f\x12\x18\n" +
+	"\x14ERROR_TYPE_CANCELLED\x10\x10B\xdf\x01\n" +
 	"\x17com.signalbox.errors.v1B\x0eErrorTypeProtoP\x01ZFgithub.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1;errorsv1\xa2\x02\x03SEX\xaa\x02\x13Signalbox.Errors.V1\xca\x02\x13Signalbox\\Errors\\V1\xe2\x02\x1fSignalbox\\Errors\\V1\\GPBMetadata\xea\x02\x15Signalbox::Errors::V1b\x06proto3"
 
 var (
