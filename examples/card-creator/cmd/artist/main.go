@@ -8,25 +8,24 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/card-creator/artists"
 	"github.com/signalbox-dev/signalbox/examples/card-creator/workflow"
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "artist:", err)
-		os.Exit(1)
-	}
-}
+const usage = `artist: one of the card creator's scripted agents
+
+  artist --as designer --worker dora
+  artist --as critic --worker kit
+
+Flags:
+`
+
+func main() { program.Main("artist", run) }
 
 func run(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("artist", flag.ContinueOnError)
@@ -34,14 +33,12 @@ func run(ctx context.Context, args []string) error {
 	who := set.String("as", "", "`designer` or critic; required")
 	worker := set.String("worker", "", "stable `name` of this worker; required")
 	pace := set.Duration("pace", 500*time.Millisecond, "how long a turn takes")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return err
 	}
 	minds := map[string]agent.Mind{"designer": artists.Designer{Pace: *pace}, "critic": artists.Critic{Pace: *pace}}
 	names := map[string]string{"designer": workflow.Designer, "critic": workflow.Critic}
 	switch {
-	case set.NArg() > 0:
-		return fmt.Errorf("%q is not a flag; see artist --help", set.Arg(0))
 	case minds[*who] == nil:
 		return fmt.Errorf("--as is %q; give designer or critic", *who)
 	case *worker == "":

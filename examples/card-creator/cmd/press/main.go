@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/card-creator/press"
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
@@ -25,33 +23,18 @@ const usage = `press: a printing press for game cards as an MCP tool server
 Flags:
 `
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "press:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("press", run) }
 
 func run(ctx context.Context, args []string) (err error) {
 	set := flag.NewFlagSet("press", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
-	}
 	dir := set.String("dir", "", "`folder` of pictures, decks and the journal; made when absent; required")
 	http := set.String("http", "127.0.0.1:7731", "serve MCP on this loopback `host:port`, path /mcp")
 	control := set.String("control", "127.0.0.1:7732", "serve the counters on this loopback `host:port`")
 	pace := set.Duration("pace", time.Second, "how long a render takes")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return err
 	}
-	switch {
-	case set.NArg() > 0:
-		return fmt.Errorf("%q is not a flag; see press --help", set.Arg(0))
-	case *dir == "":
+	if *dir == "" {
 		return errors.New("--dir is required: a folder for pictures, decks and the journal")
 	}
 	if err := os.MkdirAll(*dir, 0o750); err != nil {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 )
 
@@ -32,10 +33,6 @@ Flags:
 func parse(args []string, env func(string) string) (options, error) {
 	var o options
 	set := flag.NewFlagSet("agent", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
-	}
 	set.StringVar(&o.address, "address", "127.0.0.1:7411", "`host:port` of Signalbox's gRPC listener")
 	set.StringVar(&o.mcp, "mcp", "", "work over MCP at this `URL` instead of gRPC")
 	set.StringVar(&o.namespace, "namespace", workflow.Namespace, "namespace of the tasks")
@@ -44,11 +41,8 @@ func parse(args []string, env func(string) string) (options, error) {
 	set.IntVar(&o.workers, "workers", 1, "how many tasks to work on at a time; with more than 1 the workers are NAME-1, NAME-2 …")
 	set.StringVar(&o.calls, "calls", "", "work from this `file` of calls; the task's argument \"case\" names an entry of it")
 	set.BoolVar(&o.verbose, "verbose", false, "log what is waited for, too")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return options{}, err
-	}
-	if set.NArg() > 0 {
-		return options{}, fmt.Errorf("%q is not a flag; see agent --help", set.Arg(0))
 	}
 	if o.worker == "" {
 		return options{}, errors.New("--worker is required: a name that stays the same when the agent is started again")

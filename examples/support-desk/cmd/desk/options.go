@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"strings"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 )
 
@@ -32,10 +32,6 @@ func parse(args []string, env func(string) string) (options, error) {
 	var o options
 	var rules []string
 	set := flag.NewFlagSet("desk", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
-	}
 	set.StringVar(&o.db, "db", "support-desk.db", "the shop's SQLite `file`; made when absent")
 	set.StringVar(&o.data, "data", "", "`folder` of users.json, orders.json, products.json, policy.md; loaded if the shop is empty")
 	set.StringVar(&o.smtp, "smtp", "", "`host:port` of the mail server; empty: send_confirmation is refused")
@@ -56,11 +52,8 @@ func parse(args []string, env func(string) string) (options, error) {
 			return nil
 		})
 	}
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return options{}, err
-	}
-	if set.NArg() > 0 {
-		return options{}, fmt.Errorf("%q is not a flag; see desk --help", set.Arg(0))
 	}
 	if (o.http == "") == !o.stdio {
 		return options{}, errors.New("give either --http host:port or --stdio")

@@ -5,26 +5,16 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/person"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv("SIGNALBOX_API_KEY"))
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "person:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("person", run) }
 
 const usage = `person: a scripted person who answers decisions, seeing only what Signalbox and the shop's screens show
 
@@ -34,27 +24,20 @@ const usage = `person: a scripted person who answers decisions, seeing only what
 Flags:
 `
 
-func run(ctx context.Context, args []string, key string) error {
+func run(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("person", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
-	}
-	address := set.String("address", "127.0.0.1:7411", "`host:port` of Signalbox's gRPC listener")
+	address := set.String("address", "127.0.0.1:7411", "`host:port` of Signalbox's gRPC listener; SIGNALBOX_API_KEY is its key, if it wants one")
 	name := set.String("name", "", "`name` that the record will show; required")
 	role := set.String("role", "", "`role` they have")
 	namespace := set.String("namespace", workflow.Namespace, "namespace to look after; * is all")
 	server := set.String("server", workflow.Server, "the desk's `name` among the tool servers")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return fmt.Errorf("%q is not a flag; see person --help", set.Arg(0))
 	}
 	if *name == "" {
 		return errors.New("--name is required: decisions are recorded in somebody's name")
 	}
-	conn, err := rpcclient.Dial(*address, rpcclient.Credentials{APIKey: key})
+	conn, err := rpcclient.Dial(*address, rpcclient.Credentials{APIKey: os.Getenv("SIGNALBOX_API_KEY")})
 	if err != nil {
 		return err
 	}

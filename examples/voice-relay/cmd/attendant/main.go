@@ -5,41 +5,35 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/attendant"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/workflow"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "attendant:", err)
-		os.Exit(1)
-	}
-}
+const usage = `attendant: the voice relay's scripted agent
+
+  attendant --worker ann
+
+Flags:
+`
+
+func main() { program.Main("attendant", run) }
 
 func run(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("attendant", flag.ContinueOnError)
 	address := set.String("address", "127.0.0.1:7411", "`host:port` of Signalbox's gRPC listener; SIGNALBOX_API_KEY is its key, if it wants one")
 	worker := set.String("worker", "", "stable `name` of this worker; required")
 	pace := set.Duration("pace", 300*time.Millisecond, "how long a draft takes")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return err
 	}
-	switch {
-	case set.NArg() > 0:
-		return fmt.Errorf("%q is not a flag; see attendant --help", set.Arg(0))
-	case *worker == "":
+	if *worker == "" {
 		return errors.New("--worker is required: a name that stays the same when the attendant is started again")
 	}
 	conn, err := rpcclient.Dial(*address, rpcclient.Credentials{APIKey: os.Getenv("SIGNALBOX_API_KEY")})

@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/program"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/exchange"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/telephony"
@@ -25,31 +23,16 @@ const usage = `telephony: a telephone exchange as an MCP tool server
 Flags:
 `
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "telephony:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("telephony", run) }
 
 func run(ctx context.Context, args []string) (err error) {
 	set := flag.NewFlagSet("telephony", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
-	}
 	file := set.String("journal", "exchange.jsonl", "`file` of what happened; made when absent")
 	http := set.String("http", "127.0.0.1:7721", "serve MCP on this loopback `host:port`, path /mcp")
 	control := set.String("control", "127.0.0.1:7722", "serve the callers' side on this loopback `host:port`")
 	perWord := set.Duration("per-word", 60*time.Millisecond, "how long it takes to speak a word")
-	if err := set.Parse(args); err != nil {
+	if err := program.Parse(set, usage, args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return fmt.Errorf("%q is not a flag; see telephony --help", set.Arg(0))
 	}
 	x, err := exchange.OpenAt(*file)
 	if err != nil {
