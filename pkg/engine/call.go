@@ -226,6 +226,8 @@ func (m *machine) callUnanswered(s *instance, a *workflowv1.ActiveStep, op *work
 	doubt := e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	ask := false
 	switch {
+	case pardoned(a, f) && !m.ceasing(a.GetPath()):
+		e.WakeTime, e.Handler = m.at(m.now), gatewayRetry
 	case transient(p.GetType()) && op.GetAttempt() < callRetry.MaxAttempts && !m.ceasing(a.GetPath()):
 		e.WakeTime, e.Handler = m.at(m.retryTime(&callRetry, op.GetAttempt(), f)), "call"
 	case doubt && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE:

@@ -25,6 +25,8 @@ type failure struct {
 	noRetry bool
 	// inner: it is the error of a branch or an item, on which retries were spent already.
 	inner bool
+	// gatewayEnded: the gateway that sent the attempt ended before the answer came. Of the tool this says nothing.
+	gatewayEnded bool
 }
 
 // choice is a handler with what it does now.
@@ -127,7 +129,7 @@ func (m *machine) failStep(s *instance, p *workflowv1.Problem, f failure) bool {
 func (m *machine) attemptFailed(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) *workflowv1.AttemptFailed {
 	e := &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: workflowv1.OperationStatus_OPERATION_STATUS_FAILED,
-		Problem: p, Jitter: m.in.Jitter,
+		Problem: p, Jitter: m.in.Jitter, GatewayEnded: f.gatewayEnded,
 	}
 	if f.unknown || op.GetInDoubt() {
 		e.Status = workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
@@ -169,6 +171,19 @@ func (m *machine) attemptOver(s *instance, a *workflowv1.ActiveStep, op *workflo
 	}
 }
 
+const (
+	// gatewayRetry is the handler path under which attempts are counted that were tried again because their gateway had ended.
+	gatewayRetry = "gateway"
+	// maxGatewaysEnded bounds them for a step: past it, it may be the call that ends the gateways, and counts as any failure.
+	maxGatewaysEnded = 10
+)
+
+// pardoned tells whether an attempt is tried again at nobody's cost. A handler's retry is for what the tool and its server do; that one
+// of our own processes ended is not the author's to count with.
+func pardoned(a *workflowv1.ActiveStep, f failure) bool {
+	return f.gatewayEnded && a.GetHandlerAttempts()[gatewayRetry] < maxGatewaysEnded
+}
+
 // keyRetry is the handler path under which the engine's own repetitions of a keyed write are counted.
 const keyRetry = "key"
 
@@ -176,7 +191,8 @@ const keyRetry = "key"
 // repetition is the way to find out, and no handler has to be written for that.
 func (m *machine) resendWithKey(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, c choice, f failure) choice {
 	spent := a.GetHandlerAttempts()[keyRetry]
-	if declared := uint32(len(a.GetHandlerAttempts())) > min(spent, 1) || (c.handler != nil && c.handler.Retry != nil); declared {
+	own := min(spent, 1) + min(a.GetHandlerAttempts()[gatewayRetry], 1)
+	if declared := uint32(len(a.GetHandlerAttempts())) > own || (c.handler != nil && c.handler.Retry != nil); declared {
 		return c
 	}
 	if op.GetIdempotencyArgument() == "" || op.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE || spent+1 >= callRetry.MaxAttempts {
@@ -190,6 +206,9 @@ func (m *machine) resendWithKey(a *workflowv1.ActiveStep, op *workflowv1.OpenOpe
 // item of the step only lends its retry: what it does besides is for the parallel or map step, when that fails with the error.
 func (m *machine) pick(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
 	mayRetry := !f.noRetry && retriable(p) && repeatable(a)
+	if mayRetry && pardoned(a, f) {
+		return choice{path: gatewayRetry, retry: true, wake: m.now}
+	}
 	for _, sc := range m.openScopes(s, a) {
 		i := slices.IndexFunc(sc.handlers, func(h *workflow.Handler) bool { return m.matches(h, p, s, a) })
 		if i < 0 {

@@ -85,6 +85,7 @@ func (f *Fold) attemptFailed(e *workflowv1.AttemptFailed, seq uint64, now *times
 		f.probeFailed(a, op, e, seq, now)
 		return
 	}
+	op.GatewayEnded = e.GetGatewayEnded()
 	op.InDoubt = e.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 	op.Status, op.Problem, op.WakeTime, op.WaitsForSlot = e.GetStatus(), e.GetProblem(), e.GetWakeTime(), e.GetWaitsForSlot()
 	if h := e.GetHandler(); h != "" {

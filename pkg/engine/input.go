@@ -51,7 +51,8 @@ type Unanswered struct {
 	Attempt     uint32
 	// Unknown tells that it may have had its effect; false: it certainly had none.
 	Unknown bool
-	// Resend tells that the attempt was never sent, for a reason that does not concern the tool server: it is sent again at once.
+	// Resend tells that the failure does not concern the tool server, so that to try again costs no retry: the attempt was never sent, and
+	// is sent again at once; or, with Unknown, the gateway that sent it ended before the answer came.
 	Resend bool
 	// Type and Message of the failure.
 	Type    errorsv1.ErrorType

@@ -335,6 +335,7 @@ func (s *simulation) result(op *workflowv1.OpenOperation, how int) {
 			s.land(a)
 		}
 		bad.Unknown, a.lost = true, true
+		bad.Resend = rapid.Bool().Draw(s.rt, "gateway ended")
 		if bad.ServerEnded = rapid.Bool().Draw(s.rt, "ended"); !bad.ServerEnded {
 			a.until = s.now.Add(maxDuration)
 		} else {

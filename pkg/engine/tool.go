@@ -229,7 +229,7 @@ func (m *machine) resend(s *instance, a *workflowv1.ActiveStep, op *workflowv1.O
 	next := clone(op)
 	next.Attempt++
 	next.Incarnation, next.IntentTime, next.Deadline = incarnation, m.at(m.now), m.attemptDeadline(m.workOf(s, a))
-	next.WakeTime, next.Probe, next.EscalationId = nil, nil, ""
+	next.WakeTime, next.Probe, next.EscalationId, next.GatewayEnded = nil, nil, "", false
 	e := &workflowv1.OperationIntended{Operation: next, StepPath: a.GetPath(), StepId: a.GetStepId(), Fallback: a.GetFallback()}
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:

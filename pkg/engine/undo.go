@@ -328,8 +328,12 @@ func undoRetry(s *instance) *workflow.Retry {
 func (m *machine) undoFailed(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, p *workflowv1.Problem, f failure) {
 	r := undoRetry(s)
 	e := m.attemptFailed(s, a, op, p, f)
-	if op.GetAttempt() < r.MaxAttempts {
-		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, op.GetAttempt(), f)), undoHandler, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+	tries := op.GetAttempt() - a.GetHandlerAttempts()[gatewayRetry]
+	switch {
+	case pardoned(a, f):
+		e.WakeTime, e.Handler, e.Next = m.at(m.now), gatewayRetry, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
+	case tries < r.MaxAttempts:
+		e.WakeTime, e.Handler, e.Next = m.at(m.retryTime(r, tries, f)), undoHandler, workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: e}})
 	if e.GetHandler() == "" && m.err == nil {

@@ -48,6 +48,7 @@ func (m *machine) unanswered(ev Unanswered) {
 	// without it a person would have to. How often is its handler's to say.
 	doubt := (ev.Unknown || op.GetInDoubt()) && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
 	f := failure{unknown: ev.Unknown, serverEnded: ev.ServerEnded, retryAfter: ev.RetryAfter, noRetry: ev.NoRetryBudget && !doubt}
+	f.gatewayEnded = ev.Unknown && ev.Resend
 	if ev.Unknown && !harmless(op) {
 		m.outcomeUnknown(s, a, op, p, f)
 		return
@@ -156,7 +157,7 @@ func (m *machine) probeScope(s *instance, op *workflowv1.OpenOperation) *workflo
 func (m *machine) probeLater(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, wake time.Time) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_AttemptFailed{AttemptFailed: &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: op.GetStatus(), Problem: op.GetProblem(),
-		WakeTime: m.at(wake), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE,
+		WakeTime: m.at(wake), Next: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE, GatewayEnded: op.GetGatewayEnded(),
 	}}})
 }
 
@@ -164,7 +165,7 @@ func (m *machine) probeLater(a *workflowv1.ActiveStep, op *workflowv1.OpenOperat
 func (m *machine) operationWaits(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, adm Admission) {
 	e := &workflowv1.AttemptFailed{
 		StepPath: a.GetPath(), OperationId: op.GetId(), Attempt: op.GetAttempt(), Status: op.GetStatus(), Problem: op.GetProblem(),
-		WakeTime: m.after(slotPause), WaitsForSlot: true,
+		WakeTime: m.after(slotPause), WaitsForSlot: true, GatewayEnded: op.GetGatewayEnded(),
 	}
 	if adm.Verdict == BreakerOpen {
 		e.WakeTime, e.WaitsForSlot = m.at(adm.Until), false
@@ -277,13 +278,13 @@ func (m *machine) settle(s *instance, a *workflowv1.ActiveStep, op *workflowv1.O
 }
 
 // tryAnew begins a new operation in place of one that is settled as not happened: under the handlers' retry where they have one, and
-// at least once where they have none, because finding out is not trying.
+// at least once where they have none, because finding out is not trying. That its gateway ended spends no retry.
 func (m *machine) tryAnew(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
 	if m.ceasing(s.Path) {
 		m.giveUp(s, p)
 		return
 	}
-	c := m.pick(s, a, p, failure{})
+	c := m.pick(s, a, p, failure{gatewayEnded: a.GetOperation().GetGatewayEnded()})
 	switch {
 	case c.retry:
 		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{

@@ -301,7 +301,7 @@ func (s *Scheduler) land(fl *flight, r AttemptResult) {
 		return
 	}
 	ev := engine.Unanswered{
-		OperationID: r.Attempt.Operation, Attempt: r.Attempt.Number, Unknown: r.Status == SendUnknown, Resend: r.Status == SendNeverSeen,
+		OperationID: r.Attempt.Operation, Attempt: r.Attempt.Number, Unknown: r.Status == SendUnknown, Resend: r.Status == SendNeverSeen || r.Ours,
 		Type: r.Type, Message: r.Message, RetryAfter: r.RetryAfter, ServerEnded: r.ServerEnded,
 	}
 	if ev.Resend || r.Ours {

@@ -246,6 +246,28 @@ func TestAReplacedGatewayLeavesUnknownOutcomes(t *testing.T) {
 	}
 }
 
+// Gateways that end one after the other do not use up what a definition allows its tools: here, nothing.
+func TestReplacedGatewaysSpendNoRetry(t *testing.T) {
+	r := newRigOf(t, definition+"on_error: {handlers: [{types: [schema], skip: true}]}\n")
+	r.accepting()
+	r.sending()
+	r.start()
+	r.startRun()
+	for _, next := range []string{"g2", "g3", "g4"} {
+		<-r.commits
+		<-r.sent
+		r.sched.Disconnected()
+		r.sched.Connected(next)
+		if c := <-r.commits; c.Run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_RUNNING {
+			t.Fatalf("before gateway %s the run is %s: %v", next, c.Run.GetStatus(), c.Run.GetProblem())
+		}
+	}
+	<-r.commits
+	if inv := <-r.sent; inv.Attempt.Number != 4 || inv.Incarnation != "g4" {
+		t.Fatalf("sent %+v", inv)
+	}
+}
+
 // What a commit did not make durable did not happen: nothing is sent, and the caller hears why.
 func TestARefusedCommitSendsNothing(t *testing.T) {
 	for _, tc := range []struct {

@@ -2958,7 +2958,8 @@ func (*ErrorHandler_Skip) isErrorHandler_Then() {}
 // min(max_interval, initial_interval × backoff_coefficient^(n-1)), of which `jitter` takes a part.
 type RetryPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Tries, the first included: 1 to 100. Unset: 4.
+	// Tries, the first included: 1 to 100. Unset: 4. One whose answer was lost because Signalbox's own gateway ended does not count, up to 10 of
+	// them a step.
 	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
 	// Wait before the second try. Unset: 0.5s.
 	InitialInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=initial_interval,json=initialInterval,proto3" json:"initial_interval,omitempty"`

@@ -1419,7 +1419,9 @@ type AttemptFailed struct {
 	// Jitter that went into wake_time, from 0 up to 1.
 	Jitter float64 `protobuf:"fixed64,11,opt,name=jitter,proto3" json:"jitter,omitempty"`
 	// Whether a slot is waited for; wake_time is then when it is asked for again by itself.
-	WaitsForSlot  bool `protobuf:"varint,12,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
+	WaitsForSlot bool `protobuf:"varint,12,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
+	// Whether the gateway that sent the attempt ended before the answer came. What is tried again because of that spends no handler's retry.
+	GatewayEnded  bool `protobuf:"varint,13,opt,name=gateway_ended,json=gatewayEnded,proto3" json:"gateway_ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1534,6 +1536,13 @@ func (x *AttemptFailed) GetJitter() float64 {
 func (x *AttemptFailed) GetWaitsForSlot() bool {
 	if x != nil {
 		return x.WaitsForSlot
+	}
+	return false
+}
+
+func (x *AttemptFailed) GetGatewayEnded() bool {
+	if x != nil {
+		return x.GatewayEnded
 	}
 	return false
 }
@@ -5548,7 +5557,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\bdiverged\x18\n" +
 	" \x01(\bR\bdiverged\x12\x1d\n" +
 	"\n" +
-	"undo_owner\x18\v \x01(\tR\tundoOwner\"\xa9\x04\n" +
+	"undo_owner\x18\v \x01(\tR\tundoOwner\"\xce\x04\n" +
 	"\rAttemptFailed\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +
@@ -5564,7 +5573,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"retryAfter\x12\x16\n" +
 	"\x06jitter\x18\v \x01(\x01R\x06jitter\x12$\n" +
-	"\x0ewaits_for_slot\x18\f \x01(\bR\fwaitsForSlot\"\xfe\x02\n" +
+	"\x0ewaits_for_slot\x18\f \x01(\bR\fwaitsForSlot\x12#\n" +
+	"\rgateway_ended\x18\r \x01(\bR\fgatewayEnded\"\xfe\x02\n" +
 	"\x12OperationSucceeded\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12!\n" +
 	"\foperation_id\x18\x02 \x01(\tR\voperationId\x12\x18\n" +

@@ -2491,7 +2491,8 @@ type ActiveStep struct {
 	WakeTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=wake_time,json=wakeTime,proto3" json:"wake_time,omitempty"`
 	// The step's own operation. Unset: not yet intended, or the step has none.
 	Operation *OpenOperation `protobuf:"bytes,7,opt,name=operation,proto3" json:"operation,omitempty"`
-	// Attempts spent under each handler, by the handler's path ("step/0", "state/1", "run/0").
+	// Attempts spent under each handler, by the handler's path ("step/0", "state/1", "run/0"). What the engine tries again by itself has a name
+	// of its own ("key", "gateway").
 	HandlerAttempts map[string]uint32 `protobuf:"bytes,8,rep,name=handler_attempts,json=handlerAttempts,proto3" json:"handler_attempts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The last error. Unset: none.
 	Problem *Problem `protobuf:"bytes,9,opt,name=problem,proto3" json:"problem,omitempty"`
@@ -2749,7 +2750,9 @@ type OpenOperation struct {
 	// Whether it, or the probe about it, waits for a slot; wake_time is then when it asks again by itself.
 	WaitsForSlot bool `protobuf:"varint,27,opt,name=waits_for_slot,json=waitsForSlot,proto3" json:"waits_for_slot,omitempty"`
 	// Whether an attempt of unknown outcome may have had its effect: later attempts that had none do not end that doubt.
-	InDoubt       bool `protobuf:"varint,28,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	InDoubt bool `protobuf:"varint,28,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	// Whether the gateway that sent the last attempt ended before the answer came.
+	GatewayEnded  bool `protobuf:"varint,29,opt,name=gateway_ended,json=gatewayEnded,proto3" json:"gateway_ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2976,6 +2979,13 @@ func (x *OpenOperation) GetWaitsForSlot() bool {
 func (x *OpenOperation) GetInDoubt() bool {
 	if x != nil {
 		return x.InDoubt
+	}
+	return false
+}
+
+func (x *OpenOperation) GetGatewayEnded() bool {
+	if x != nil {
+		return x.GatewayEnded
 	}
 	return false
 }
@@ -4046,7 +4056,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"endedChild\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x9b\t\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xc0\t\n" +
 	"\rOpenOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12-\n" +
@@ -4081,7 +4091,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"client_key\x18\x19 \x01(\tR\tclientKey\x12'\n" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
 	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
-	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\"\x84\x04\n" +
+	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\x12#\n" +
+	"\rgateway_ended\x18\x1d \x01(\bR\fgatewayEnded\"\x84\x04\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
