@@ -102,10 +102,8 @@ func (m *machine) settleCancelled(path string, together bool) bool {
 }
 
 func (m *machine) cancelReason(path string) *workflowv1.Problem {
-	for f, frame := range m.run.GetFrames() {
-		if frame.GetCancelling() && (f == path || inside(path, f)) && frame.GetProblem() != nil {
-			return frame.GetProblem()
-		}
+	if p := cancelling(m.run, path).GetProblem(); p != nil {
+		return p
 	}
 	return problem(errorsv1.ErrorType_ERROR_TYPE_CANCELLED, "", "the branch was cancelled", nil)
 }

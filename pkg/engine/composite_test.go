@@ -233,6 +233,35 @@ states:
 	})
 }
 
+// A branch that is cancelled, and then the branch around it too, has the same reason each time: it must not hang on the order of a map.
+func TestNestedCancelHasOneReason(t *testing.T) {
+	def := `
+steps:
+	- id: outer
+		parallel:
+			join: any
+			cancel_rest: true
+			branches:
+				a: {steps: [{id: inner, parallel: {join: any, cancel_rest: true, branches: {x: {steps: [{id: x1, ` + writeStep + `}]}, y: {steps: [{id: y1, ` + writeStep + `}]}}}}]}
+				b: {steps: [{id: b1, ` + writeStep + `}]}
+`
+	for range 20 {
+		w := begin(t, def)
+		w.answerAt("main/outer/a/inner/x/x1", "1")
+		w.answerAt("main/outer/b/b1", "1")
+		w.failAt("main/outer/a/inner/y/y1")
+		reason := ""
+		for seq := range w.events {
+			if e := w.event(uint64(seq + 1)).GetBranchEnded(); e.GetFramePath() == "main/outer/a/inner/y" {
+				reason = e.GetProblem().GetMessage()
+			}
+		}
+		if reason != "the join of step inner was decided without it" {
+			t.Fatalf("branch y ended because %q", reason)
+		}
+	}
+}
+
 func (w *world) undoEach(n int) {
 	w.t.Helper()
 	for range n {

@@ -138,19 +138,26 @@ func framesDeepestFirst(run *workflowv1.Run) []string {
 	return paths
 }
 
-// cancelled reports whether a path lies in a branch or item that is being cancelled, or is one.
-func cancelled(run *workflowv1.Run, path string) bool {
-	for f, frame := range run.GetFrames() {
-		if frame.GetCancelling() && (f == path || inside(path, f)) {
-			return true
+// cancelling is the innermost branch or item that is being cancelled and that a path lies in, or is; nil: there is none. It looks at those around the
+// path alone: there may be thousands beside it.
+func cancelling(run *workflowv1.Run, path string) *workflowv1.Frame {
+	if len(run.GetFrames()) == 0 {
+		return nil
+	}
+	for ; path != ""; path = within(path) {
+		if f := run.GetFrames()[path]; f.GetCancelling() {
+			return f
 		}
 	}
-	return false
+	return nil
 }
+
+// cancelled reports whether a path lies in a branch or item that is being cancelled, or is one.
+func cancelled(run *workflowv1.Run, path string) bool { return cancelling(run, path) != nil }
 
 // ceasing reports whether what is at a path is only brought to an end: nothing new begins there, and errors lead nowhere.
 func (m *machine) ceasing(path string) bool {
-	return m.ending() || m.run.GetLeaving() != nil || len(m.run.GetFrames()) > 0 && cancelled(m.run, path)
+	return m.ending() || m.run.GetLeaving() != nil || cancelled(m.run, path)
 }
 
 // halted reports whether no step may begin at a place now.
