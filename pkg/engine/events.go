@@ -352,12 +352,8 @@ func (m *machine) subscribe(before []Subscribe) {
 	if m.err != nil {
 		return
 	}
-	after := subscribed(m.run)
-	same := func(list []Subscribe, sub Subscribe) bool {
-		return slices.ContainsFunc(list, func(o Subscribe) bool {
-			return o.StepPath == sub.StepPath && o.Wait.GetSequence() == sub.Wait.GetSequence()
-		})
-	}
+	before, after := different(before, subscribed(m.run))
+	same := func(list []Subscribe, sub Subscribe) bool { return slices.ContainsFunc(list, sub.is) }
 	for _, sub := range before {
 		if !same(after, sub) {
 			m.command(Unsubscribe{StepPath: sub.StepPath})
@@ -368,6 +364,22 @@ func (m *machine) subscribe(before []Subscribe) {
 			m.command(sub.copied())
 		}
 	}
+}
+
+// different cuts off what two lists begin and end with alike: an input changes few of the waits of a run, which may be thousands.
+func different(a, b []Subscribe) (restA, restB []Subscribe) {
+	for len(a) > 0 && len(b) > 0 && a[0].is(b[0]) {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1].is(b[len(b)-1]) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return a, b
+}
+
+// is reports whether two are the same wait.
+func (s Subscribe) is(o Subscribe) bool {
+	return s.Wait.GetSequence() == o.Wait.GetSequence() && s.StepPath == o.StepPath
 }
 
 // copied is a subscription that does not change with the head.

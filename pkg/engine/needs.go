@@ -26,8 +26,8 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 			seqs = append(seqs, s)
 		}
 	}
-	for _, path := range sortedKeys(run.GetFrames()) {
-		seqs = frameNeeds(seqs, def, run.GetFrames()[path])
+	for _, f := range run.GetFrames() { // in any order: all is sorted in the end
+		seqs = frameNeeds(seqs, def, f)
 	}
 	for _, a := range run.GetActive() {
 		if c := a.GetComposite(); len(c.GetItemsDigest()) > 0 && c.GetStarted() < c.GetTotal() {

@@ -102,6 +102,9 @@ func (m *machine) continueUndo() {
 	if m.err == nil && m.run.GetCompensation() != nil && m.mayUndo("") {
 		m.nextUndo("")
 	}
+	if !undoing(m.run) {
+		return // the usual case, and there may be many frames
+	}
 	for _, path := range sortedKeys(m.run.GetFrames()) {
 		f := m.run.GetFrames()[path]
 		if m.err == nil && f.GetCompensation() != nil && len(f.GetUndo()) > 0 && m.mayUndo(path) {
