@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -96,12 +97,17 @@ func (m *modules) lock(_ context.Context, app *boot.App) (boot.Running, error) {
 }
 
 func (m *modules) recovery(_ context.Context, app *boot.App) (boot.Running, error) {
-	service, err := recovery.New(recovery.Config{},
+	service, err := recovery.New(recoveryConfig(app.Config.Recovery),
 		recovery.Deps{Clock: app.Clock, Logger: app.Logger.With("module", "recovery"), Metrics: app.Metrics})
 	if err != nil {
 		return boot.Running{}, err
 	}
 	return offered(app, "recovery", service, boot.Running{Run: service.Run, Ready: service.Ready})
+}
+
+// recoveryConfig turns none, which is 0 in the file, into the service's own word for it.
+func recoveryConfig(cfg config.Recovery) recovery.Config {
+	return recovery.Config{CacheBytes: cmp.Or(int64(cfg.CacheBytes), -1)}
 }
 
 func (m *modules) gateway(_ context.Context, app *boot.App) (boot.Running, error) {

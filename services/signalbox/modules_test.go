@@ -67,3 +67,12 @@ func TestOnlyEmbeddedEtcdKeepsData(t *testing.T) {
 		}
 	}
 }
+
+// 0 in the file means none, which is another number to the service.
+func TestTheCacheOfRecoveryIsAsLargeAsTheFileSays(t *testing.T) {
+	for said, want := range map[int]int64{0: -1, 1 << 20: 1 << 20, config.Default().Recovery.CacheBytes: 64 << 20} {
+		if got := recoveryConfig(config.Recovery{CacheBytes: said}); got.CacheBytes != want || got.Validate() != nil {
+			t.Errorf("cache_bytes %d: %+v, %v", said, got, got.Validate())
+		}
+	}
+}

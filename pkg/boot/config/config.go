@@ -21,6 +21,8 @@ type Config struct {
 	Services Services `yaml:"services"`
 	// How long the state service keeps what has ended.
 	State State `yaml:"state"`
+	// What the recovery service keeps.
+	Recovery Recovery `yaml:"recovery"`
 	// The etcd cluster of the lock service and the scheduler.
 	Etcd Etcd `yaml:"etcd"`
 	// What is logged, to standard error.
@@ -90,6 +92,12 @@ type State struct {
 	EventRetention time.Duration `yaml:"event_retention"`
 }
 
+// Recovery says what the recovery service keeps.
+type Recovery struct {
+	// How many bytes of memory the outputs that steps cache may take, about. What was used longest ago makes room. 0: none is kept.
+	CacheBytes int `yaml:"cache_bytes"`
+}
+
 // Etcd says which etcd cluster to use.
 type Etcd struct {
 	// URLs of the cluster's members. Empty: an etcd is embedded in the process and keeps its files under data_dir.
@@ -133,6 +141,7 @@ func Default() Config {
 	return Config{
 		DataDir:   "./signalbox-data",
 		Listen:    Listen{GRPC: "127.0.0.1:7411", HTTP: "127.0.0.1:7412", Admin: "127.0.0.1:7413"},
+		Recovery:  Recovery{CacheBytes: 64 << 20},
 		Secrets:   Secrets{EnvPrefix: "SIGNALBOX_SECRET_"},
 		Log:       Log{Level: "info", Format: "text"},
 		Telemetry: Telemetry{CallMetrics: true},

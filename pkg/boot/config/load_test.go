@@ -125,13 +125,14 @@ servers:
   none: {}
 nonsense: 1
 state: {event_retention: -1s, retention_by_namespace: {eu: 24h, us: -24h}}
+recovery: {cache_bytes: -1}
 `)
 	_, err := config.Load(config.Sources{Env: []string{"SIGNALBOX_TELEMETRY_CALL_METRICS=maybe"}})
 	if !errs.Is(err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT) {
 		t.Fatalf("got %v", err)
 	}
 	want := []string{
-		`the configuration has 22 problems:`,
+		`the configuration has 23 problems:`,
 		`signalbox.yaml:3: listen.grcp: unknown key "grcp"; did you mean "grpc"?`,
 		`signalbox.yaml:4: listen.http: "0.0.0.0:7412" can be reached from other machines, and no API key is set; set auth.api_key or auth.api_key_file, or listen on 127.0.0.1`,
 		`signalbox.yaml:5: shutdown.timeout: "soon" is not a duration, such as 10s or 5m`,
@@ -150,15 +151,16 @@ state: {event_retention: -1s, retention_by_namespace: {eu: 24h, us: -24h}}
 		`signalbox.yaml:18: servers.Desk.tools.cancel.reconcile.tool: this is empty; name the read tool that tells whether the write happened`,
 		`signalbox.yaml:19: servers.Desk.tools.read: a read can always be repeated and needs neither reconcile nor idempotency_argument; remove them, or correct the effect`,
 		`signalbox.yaml:20: servers.none: a tool server has either stdio or http; give one of them`,
-		`signalbox.yaml:21: nonsense: unknown key "nonsense"; known here are auth, data_dir, etcd, listen, log, secrets, servers, services, shutdown, state, telemetry`,
+		`signalbox.yaml:21: nonsense: unknown key "nonsense"; known here are auth, data_dir, etcd, listen, log, recovery, secrets, servers, services, shutdown, state, telemetry`,
 		`signalbox.yaml:22: state.event_retention: -1s is negative; give a time such as 720h, or 0s to keep for ever`,
 		`signalbox.yaml:22: state.retention_by_namespace.us: -24h0m0s is negative; give a time such as 720h, or 0s to keep for ever`,
+		`signalbox.yaml:23: recovery.cache_bytes: -1 is negative; give a number of bytes, or 0 to keep nothing`,
 		`SIGNALBOX_TELEMETRY_CALL_METRICS: telemetry.call_metrics: "maybe" is not true or false`,
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Error(diff)
 	}
-	if refusal, _ := errs.From(err); len(refusal.Fields()) != 22 {
+	if refusal, _ := errs.From(err); len(refusal.Fields()) != 23 {
 		t.Errorf("%d violations for programs", len(refusal.Fields()))
 	}
 }

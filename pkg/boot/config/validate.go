@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -58,6 +59,9 @@ func (c *Config) check(problems *report, origin func(string) string, lookup func
 		k.add("shutdown.timeout", "%v leaves no time to end; give more than 0s", c.Shutdown.Timeout)
 	}
 	c.State.check(k)
+	if c.Recovery.CacheBytes < 0 {
+		k.add("recovery.cache_bytes", "%d is negative; give a number of bytes, or 0 to keep nothing", c.Recovery.CacheBytes)
+	}
 	c.Secrets.check(k)
 	c.checkServers(k)
 }
@@ -78,8 +82,8 @@ func (s State) check(k checker) {
 	for namespace, keep := range s.RetentionByNamespace {
 		times["state.retention_by_namespace."+namespace] = keep
 	}
-	for path, keep := range times {
-		if keep < 0 {
+	for _, path := range slices.Sorted(maps.Keys(times)) {
+		if keep := times[path]; keep < 0 {
 			k.add(path, "%v is negative; give a time such as 720h, or 0s to keep for ever", keep)
 		}
 	}
