@@ -212,12 +212,8 @@ func (w *eventWatcher) follow(ctx context.Context) error {
 	}
 }
 
-// goOn has the next stream begin after a cursor.
-func (w *eventWatcher) goOn(cursor uint64) {
-	if cursor > 0 {
-		w.request.AfterCursor, w.request.OnlyNew = cursor, false
-	}
-}
+// goOn has the next stream begin after a cursor. That of an empty log is 0; then too, what comes meanwhile is not to be left out.
+func (w *eventWatcher) goOn(cursor uint64) { w.request.AfterCursor, w.request.OnlyNew = cursor, false }
 
 func (w *eventWatcher) tell(e *statev1.PublishedEvent) error {
 	w.seen++

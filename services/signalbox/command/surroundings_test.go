@@ -142,6 +142,21 @@ func TestEventWatchLeavesNoneOut(t *testing.T) {
 	term.to(suite, "event", "watch", "--count", "-1").want(t, 2, "--count is -1")
 }
 
+// TestEventWatchGoesOnFromAnEmptyLog: what is published while the suite is away is told, also when nothing had been before.
+func TestEventWatchGoesOnFromAnEmptyLog(t *testing.T) {
+	term, suite := newTerminal(t), startSuite(t, "")
+	suite.on("WatchEvents", func(call int) any {
+		if call == 1 {
+			return &streamed{messages: []proto.Message{&statev1.WatchEventsResponse{}}, end: errs.New(errorsv1.ErrorReason_ERROR_REASON_DRAINING, "draining")}
+		}
+		return &streamed{messages: []proto.Message{&statev1.WatchEventsResponse{Events: []*statev1.PublishedEvent{published(1, "a")}, Cursor: 1}}}
+	})
+	term.to(suite, "event", "watch", "--count", "1").want(t, 0, "     1  12:00:00.000  a  shop")
+	if request := got[*statev1.WatchEventsRequest](t, suite); request.GetAfterCursor() != 0 || request.GetOnlyNew() {
+		t.Errorf("it goes on with %v, so that the event is left out", request)
+	}
+}
+
 func TestArchive(t *testing.T) {
 	term, suite := newTerminal(t), startSuite(t, "")
 	archived := &statev1.ArchivedRun{RunId: "run-1", Workflow: "hello", Version: "1.0.0", Outcome: workflowv1.Outcome_OUTCOME_SUCCEEDED, EndTime: at(0), ArchiveTime: at(time.Minute), Events: 4, SizeBytes: 2048}
