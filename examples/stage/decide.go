@@ -10,6 +10,8 @@ import (
 
 // Asked waits until a run asks a person, and returns everything that is needed to decide.
 func (r *Reader) Asked(ctx context.Context, runID string) (*escalationv1.Envelope, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
 	for {
 		open, err := r.Open(ctx, runID)
 		if err != nil {
@@ -29,6 +31,8 @@ func (r *Reader) Asked(ctx context.Context, runID string) (*escalationv1.Envelop
 
 // Decide answers what an envelope asks, bound to what it shows.
 func (r *Reader) Decide(ctx context.Context, e *escalationv1.Envelope, name, role, decision, comment string) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
 	record := e.GetRecord()
 	_, err := Insist(ctx, func(ctx context.Context) (*escalationv1.ResolveResponse, error) {
 		return r.Inbox.Resolve(ctx, &escalationv1.ResolveRequest{

@@ -3,6 +3,7 @@
 package stage
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,6 +82,22 @@ func (p *Page) Text(body string) {
 // Sum is a row of what it all came to.
 func (p *Page) Sum(name, words string) {
 	p.Print(fmt.Sprintf("  %-18s %s\n", name, strings.TrimLeft(Wrap(words, 21), " ")))
+}
+
+// errUnclean is the error of a demonstration whose promises do not hold.
+var errUnclean = errors.New("what was promised does not hold")
+
+// Verdict ends the page: with good words, or with what does not add up, which is an error.
+func (p *Page) Verdict(good string, problems []string) error {
+	p.Print("\n")
+	if len(problems) == 0 {
+		p.Print(p.Bold(fmt.Sprintf("%s (%s in all).", good, Took(p.Age()))) + "\n")
+		return nil
+	}
+	for _, problem := range problems {
+		p.More("! %s", problem)
+	}
+	return errUnclean
 }
 
 func cut(text string, most int) string {

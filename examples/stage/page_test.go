@@ -41,3 +41,14 @@ func TestAPageIsPlainWhereNobodyLooks(t *testing.T) {
 		t.Error("it is in colours")
 	}
 }
+
+func TestTheVerdictIsGoodOrNamesWhatIsNot(t *testing.T) {
+	var out bytes.Buffer
+	p := NewPage(&out)
+	if err := p.Verdict("All is well", nil); err != nil || !strings.Contains(out.String(), "\nAll is well (") {
+		t.Errorf("%v, and says:\n%s", err, out.String())
+	}
+	if err := p.Verdict("All is well", []string{"two are one"}); err == nil || !strings.HasSuffix(out.String(), "! two are one\n") {
+		t.Errorf("%v, and says:\n%s", err, out.String())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
@@ -65,6 +66,9 @@ func NewReader(s *suite.Suite, namespace string) (*Reader, error) {
 
 // Blink is how often something that is waited for is looked at.
 const Blink = 50 * time.Millisecond
+
+// Patience bounds what a scene waits for; nothing depends on how long things take.
+const Patience = 90 * time.Second
 
 // Insist asks until somebody answers: services that are away come back.
 func Insist[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
@@ -127,6 +131,29 @@ func (r *Reader) Run(ctx context.Context, runID string) (*workflowv1.Run, error)
 		return nil, fmt.Errorf("run %s: %w", runID, err)
 	}
 	return resp.GetRun(), nil
+}
+
+// IsOver tells whether a run has ended.
+func IsOver(run *workflowv1.Run) bool {
+	return run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED
+}
+
+// Outcome writes how a run ended, as the contract's readers know it.
+func Outcome(o workflowv1.Outcome) string { return strings.TrimPrefix(o.String(), "OUTCOME_") }
+
+// Ended waits for the end of a run.
+func (r *Reader) Ended(ctx context.Context, runID string) (*workflowv1.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	for {
+		run, err := r.Run(ctx, runID)
+		if err != nil || IsOver(run) {
+			return run, err
+		}
+		if err := clock.Sleep(ctx, clock.Real(), Blink); err != nil {
+			return nil, fmt.Errorf("run %s does not end: it is in state %s (%w)", runID, run.GetState(), err)
+		}
+	}
 }
 
 // List reads the heads of all runs, by id.

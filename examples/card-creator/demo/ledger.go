@@ -61,15 +61,7 @@ func (d *demo) ledger(ctx context.Context) error {
 		problems = append(problems, fmt.Sprintf("events of published decks: %v, want one of %s", published, deckRun))
 	}
 	d.sums(r, len(runs), len(differ))
-	if len(problems) == 0 {
-		d.page.Print("\n" + d.page.Bold(fmt.Sprintf("All of it holds (%s in all).", stage.Took(d.page.Age()))) + "\n")
-		return nil
-	}
-	d.page.Print("\n")
-	for _, p := range problems {
-		d.page.More("! %s", p)
-	}
-	return errUnclean
+	return d.page.Verdict("All of it holds", problems)
 }
 
 func (d *demo) sums(r *record, runs, differ int) {
@@ -163,7 +155,7 @@ func (r *record) auditCards(wrong func(string, ...any)) {
 			wrong("card %s used %d tokens in %d tasks", id, c.tokens, tasks)
 		}
 		switch parent := c.run.GetParent().GetRunId(); {
-		case !isOver(c.run):
+		case !stage.IsOver(c.run):
 			wrong("card %s has not ended: it is in state %s", id, c.run.GetState())
 		case succeeded(c.run) && parent == undoneRun:
 			wrong("card %s of the deck that was cancelled is not undone", id)
@@ -172,7 +164,7 @@ func (r *record) auditCards(wrong func(string, ...any)) {
 		case !succeeded(c.run):
 			for _, key := range c.keys {
 				if n := r.counts[key]; n != nil && !n.Discarded {
-					wrong("card %s ended %s, and its picture %s is still there", id, outcome(c.run), n.Render)
+					wrong("card %s ended %s, and its picture %s is still there", id, stage.Outcome(c.run.GetOutcome()), n.Render)
 				}
 			}
 		}

@@ -42,9 +42,7 @@ func (d *demo) makeDeck(ctx context.Context) error {
 	if err := d.until(ctx, func(p progress) bool { return p.finished+p.givenUp == len(d.order.Ideas) }); err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if _, err := d.read.Asked(within, deckRun); err != nil {
+	if _, err := d.read.Asked(ctx, deckRun); err != nil {
 		return err
 	}
 	d.page.Line("every card is finished or given up: the deck waits for its art director")
@@ -60,7 +58,7 @@ func (p progress) String() string {
 
 // until looks again and again, tells when something has changed, and returns when done says so.
 func (d *demo) until(ctx context.Context, done func(progress) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	for last := ""; ; {
 		p, err := d.progress(ctx)
@@ -94,7 +92,7 @@ func (d *demo) progress(ctx context.Context) (progress, error) {
 		switch {
 		case succeeded(run):
 			p.finished++
-		case isOver(run):
+		case stage.IsOver(run):
 			p.givenUp++
 		}
 	}
@@ -210,7 +208,7 @@ func (d *demo) approve(ctx context.Context) error {
 	if err := d.read.Decide(ctx, envelope, "Dana", workflow.Role, "publish", "I like it"); err != nil {
 		return err
 	}
-	run, err := d.ended(ctx, deckRun)
+	run, err := d.read.Ended(ctx, deckRun)
 	if err != nil {
 		return err
 	}
@@ -218,7 +216,7 @@ func (d *demo) approve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.page.Line("Dana publishes it: the run has ended %s, and %s shows %s (--keep keeps it to look at)", outcome(run), deck.File, stage.Count(len(deck.Cards), "card", "cards"))
+	d.page.Line("Dana publishes it: the run has ended %s, and %s shows %s (--keep keeps it to look at)", stage.Outcome(run.GetOutcome()), deck.File, stage.Count(len(deck.Cards), "card", "cards"))
 	return nil
 }
 
@@ -242,10 +240,6 @@ func (d *demo) result(ctx context.Context, runID string) (*deck, error) {
 	return nil, fmt.Errorf("run %s has no result", runID)
 }
 
-func outcome(run *workflowv1.Run) string {
-	return strings.TrimPrefix(run.GetOutcome().String(), "OUTCOME_")
-}
-
 // refuseAndUndo orders a deck that is too dear, and cancels one in the middle.
 func (d *demo) refuseAndUndo(ctx context.Context) error {
 	d.page.Section("4 · An order that is too dear, and one that is cancelled", "Nothing is rendered for the first. The second is undone: each card from its own records.")
@@ -254,11 +248,11 @@ func (d *demo) refuseAndUndo(ctx context.Context) error {
 	if err := d.read.Start(ctx, workflow.Deck, dearRun, "order/"+dearRun, dear); err != nil {
 		return err
 	}
-	run, err := d.ended(ctx, dearRun)
+	run, err := d.read.Ended(ctx, dearRun)
 	if err != nil {
 		return err
 	}
-	d.page.Line("run %s may spend $%.2f, and nine cards may cost $%.2f at worst: %s in state %s", dearRun, dear.Money, 9*3*press.PerRender, outcome(run), run.GetState())
+	d.page.Line("run %s may spend $%.2f, and nine cards may cost $%.2f at worst: %s in state %s", dearRun, dear.Money, 9*3*press.PerRender, stage.Outcome(run.GetOutcome()), run.GetState())
 	small := d.order
 	small.Ideas = small.Ideas[:4]
 	if err := d.read.Start(ctx, workflow.Deck, undoneRun, "order/"+undoneRun, small); err != nil {
@@ -274,10 +268,10 @@ func (d *demo) refuseAndUndo(ctx context.Context) error {
 		return err
 	}
 	d.page.Line("run %s is cancelled when its first card is finished and others are at the press", undoneRun)
-	if run, err = d.ended(ctx, undoneRun); err != nil {
+	if run, err = d.read.Ended(ctx, undoneRun); err != nil {
 		return err
 	}
-	d.page.Line("it has ended %s", outcome(run))
+	d.page.Line("it has ended %s", stage.Outcome(run.GetOutcome()))
 	runs, err := d.cards(ctx, undoneRun)
 	if err != nil {
 		return err
@@ -287,14 +281,14 @@ func (d *demo) refuseAndUndo(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.page.More("%-17s %s, %d undone", c.name, outcome(run), run.GetCounters().GetCompensated())
+		d.page.More("%-17s %s, %d undone", c.name, stage.Outcome(run.GetOutcome()), run.GetCounters().GetCompensated())
 	}
 	return nil
 }
 
 // oneFinished waits until a card of the deck that will be undone is finished.
 func (d *demo) oneFinished(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	for {
 		runs, err := d.cards(ctx, undoneRun)

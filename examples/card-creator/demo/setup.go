@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/signalbox-dev/signalbox/examples/card-creator/workflow"
 	"github.com/signalbox-dev/signalbox/examples/stage"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
 
 // How long a picture and a turn of an artist take, so that there is something to see and to interrupt.
@@ -20,12 +18,8 @@ const (
 	perTurn   = 100 * time.Millisecond
 )
 
-// patience bounds every wait of the story; nothing depends on how long things take.
-const patience = 90 * time.Second
-
 // demo is everything on the stage.
 type demo struct {
-	opts  options
 	page  *stage.Page
 	box   *stage.Box
 	read  *stage.Reader
@@ -57,35 +51,25 @@ func order() workflow.Order {
 }
 
 // open builds and starts everything.
-func (d *demo) open(ctx context.Context) (err error) {
+func (d *demo) open(ctx context.Context) error {
 	p := d.page
 	p.Print(p.Bold("Signalbox: a deck of game cards, and a crash in the middle") + "\n")
 	p.Section("The stage is set", "")
 	d.order = order()
-	if d.box, err = stage.Open(ctx, p, "cards", d.opts.bin, "github.com/signalbox-dev/signalbox/examples/card-creator/cmd/press"); err != nil {
+	if err := d.box.Build(ctx, "github.com/signalbox-dev/signalbox/examples/card-creator/cmd/press"); err != nil {
 		return err
 	}
-	program, mcp, _, err := d.box.Run(ctx, "press", "--dir", d.pressDir(), "--pace", perRender.String())
+	process, mcp, _, err := d.box.Serve(ctx, "press", "--dir", d.pressDir(), "--pace", perRender.String())
 	if err != nil {
 		return err
 	}
-	p.Line("the press is an MCP server (pid %d); a render takes %s and costs $%.2f", program.PID(), stage.Took(perRender), press.PerRender)
-	if err := d.box.StartSuite(ctx, d.opts.topology, workflow.Config(mcp)); err != nil {
-		return err
-	}
-	if d.read, err = stage.NewReader(d.box.Suite, workflow.Namespace); err != nil {
+	p.Line("the press is an MCP server (pid %d); a render takes %s and costs $%.2f", process.PID(), stage.Took(perRender), press.PerRender)
+	if d.read, err = d.box.StartSuite(ctx, workflow.Config(mcp), workflow.Namespace); err != nil {
 		return err
 	}
 	for _, source := range workflow.Sources() {
-		registered, err := d.read.Apply(ctx, source.File, source.Text)
-		if err != nil {
+		if err := d.box.Register(ctx, source.File, source.Text); err != nil {
 			return err
-		}
-		def := registered.GetDefinition()
-		p.Line("workflow %s/%s %s is checked and registered: %s", def.GetNamespace(), def.GetName(), def.GetVersion(),
-			stage.Count(len(registered.GetFindings()), "finding", "findings"))
-		if len(registered.GetFindings()) > 0 {
-			return fmt.Errorf("%s is not clean: %v", source.File, registered.GetFindings())
 		}
 	}
 	if err := d.box.Work(workflow.Namespace, workflow.Designer, artists.Designer{Pace: perTurn}, "dora", "dan", "dee"); err != nil {
@@ -110,25 +94,6 @@ func (d *demo) cards(ctx context.Context, deck string) (map[string]*workflowv1.R
 	return all, err
 }
 
-// ended waits for the end of a run.
-func (d *demo) ended(ctx context.Context, runID string) (*workflowv1.Run, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		run, err := d.read.Run(ctx, runID)
-		if err != nil || isOver(run) {
-			return run, err
-		}
-		if err := clock.Sleep(ctx, clock.Real(), stage.Blink); err != nil {
-			return nil, fmt.Errorf("run %s does not end: it is in state %s (%w)", runID, run.GetState(), err)
-		}
-	}
-}
-
-func isOver(run *workflowv1.Run) bool {
-	return run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED
-}
-
 func succeeded(run *workflowv1.Run) bool {
-	return isOver(run) && run.GetOutcome() == workflowv1.Outcome_OUTCOME_SUCCEEDED
+	return stage.IsOver(run) && run.GetOutcome() == workflowv1.Outcome_OUTCOME_SUCCEEDED
 }

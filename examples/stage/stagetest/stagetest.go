@@ -2,7 +2,10 @@
 package stagetest
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,9 +44,24 @@ func children() []string {
 	return names
 }
 
-// Notice looks at everything that a demonstration builds, which lies in the module at root. go test remembers what its tests have looked at and
+// Play plays a demonstration that lies two folders below the examples, and fails when it does, or does not tell all of what is wanted.
+func Play(t *testing.T, run func(ctx context.Context, args []string, out io.Writer) error, args []string, wants ...string) {
+	t.Helper()
+	notice(t, filepath.Join("..", "..", ".."))
+	var out bytes.Buffer
+	if err := run(t.Context(), args, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range wants {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not tell %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// notice looks at everything that a demonstration builds, which lies in the module at root. go test remembers what its tests have looked at and
 // runs them again when that has changed; of what is built there it would know nothing.
-func Notice(t *testing.T, root string) {
+func notice(t *testing.T, root string) {
 	t.Helper()
 	for _, room := range []string{"services", "pkg", "gen", "examples"} {
 		if err := filepath.WalkDir(filepath.Join(root, room), func(string, os.DirEntry, error) error { return nil }); err != nil {

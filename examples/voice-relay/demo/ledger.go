@@ -73,15 +73,7 @@ func (d *demo) ledger(ctx context.Context) error {
 	d.page.Sum("callbacks", "one confirmed, one taken back when its caller hung up, none left open")
 	d.page.Sum("phases", "each call began INITIATED and ended COMPLETED; nothing had an effect before VALIDATION")
 	d.page.Sum("replayed", fmt.Sprintf("%d of %d histories give their run again, byte for byte", len(ids)-len(differ), len(ids)))
-	if len(problems) == 0 {
-		d.page.Print("\n" + d.page.Bold(fmt.Sprintf("All of it holds (%s in all).", stage.Took(d.page.Age()))) + "\n")
-		return nil
-	}
-	d.page.Print("\n")
-	for _, p := range problems {
-		d.page.More("! %s", p)
-	}
-	return errUnclean
+	return d.page.Verdict("All of it holds", problems)
 }
 
 func (d *demo) record(ctx context.Context, c *call) (*record, error) {
@@ -106,7 +98,7 @@ func (r *record) audit() []string {
 	wrong := func(format string, args ...any) {
 		out = append(out, r.call.id+": "+fmt.Sprintf(format, args...))
 	}
-	if got := outcome(r.run); got != r.call.outcome {
+	if got := stage.Outcome(r.run.GetOutcome()); got != r.call.outcome {
 		wrong("it ended %s, want %s", got, r.call.outcome)
 	}
 	if n := r.received(); n != r.signals {

@@ -13,7 +13,6 @@ import (
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
@@ -87,16 +86,14 @@ func (d *demo) silentCall(ctx context.Context) error {
 			return err
 		}
 	}
-	within, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	envelope, err := d.read.Asked(within, c.id)
+	envelope, err := d.read.Asked(ctx, c.id)
 	if err != nil {
 		return err
 	}
 	opened := envelope.GetRecord().GetOpened()
 	d.page.Line("a person is asked (%s): %s of call %s?", strings.Join(opened.GetRoles(), ", "), strings.Join(opened.GetDecisions(), " or "), c.id)
 	d.page.More("what led here: %s", opened.GetEvidence().GetProblem().GetMessage())
-	if err := d.read.Decide(within, envelope, "Olga", workflow.Role, "take_call", "I take it"); err != nil {
+	if err := d.read.Decide(ctx, envelope, "Olga", workflow.Role, "take_call", "I take it"); err != nil {
 		return err
 	}
 	if err := d.hears(ctx, c, "the transfer", func(e exchange.Entry) bool { return e.Kind == exchange.Transferred && e.Text == "Olga" }); err != nil {
@@ -168,21 +165,7 @@ func (d *demo) brokenCall(ctx context.Context) error {
 
 // ended waits for the end of a call and tells how it went, phase by phase.
 func (d *demo) ended(ctx context.Context, c *call) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		run, err := d.read.Run(ctx, c.id)
-		if err != nil {
-			return err
-		}
-		if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
-			break
-		}
-		if err := clock.Sleep(ctx, clock.Real(), stage.Blink); err != nil {
-			return fmt.Errorf("call %s does not end: it is in state %s (%w)", c.id, run.GetState(), err)
-		}
-	}
-	run, err := d.read.Run(ctx, c.id)
+	run, err := d.read.Ended(ctx, c.id)
 	if err != nil {
 		return err
 	}
@@ -190,13 +173,9 @@ func (d *demo) ended(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	d.page.Line("the run has ended %s after %d events. Its states:", outcome(run), run.GetSequence())
+	d.page.Line("the run has ended %s after %d events. Its states:", stage.Outcome(run.GetOutcome()), run.GetSequence())
 	d.page.More("%s", route(history))
 	return nil
-}
-
-func outcome(run *workflowv1.Run) string {
-	return strings.TrimPrefix(run.GetOutcome().String(), "OUTCOME_")
 }
 
 // route tells the states of a run in the order in which they were entered, those that only take in a word counted.

@@ -24,12 +24,8 @@ const (
 	thinking = 150 * time.Millisecond
 )
 
-// patience bounds every wait of the story; nothing depends on how long things take.
-const patience = 60 * time.Second
-
 // demo is everything on the stage.
 type demo struct {
-	opts    options
 	page    *stage.Page
 	box     *stage.Box
 	read    *stage.Reader
@@ -50,34 +46,24 @@ type call struct {
 }
 
 // open builds and starts everything.
-func (d *demo) open(ctx context.Context) (err error) {
+func (d *demo) open(ctx context.Context) error {
 	p := d.page
 	p.Print(p.Bold("Signalbox: three telephone calls, and a crash in the middle of one") + "\n")
 	p.Section("The stage is set", "")
-	if d.box, err = stage.Open(ctx, p, "voice", d.opts.bin, "github.com/signalbox-dev/signalbox/examples/voice-relay/cmd/telephony"); err != nil {
+	if err := d.box.Build(ctx, "github.com/signalbox-dev/signalbox/examples/voice-relay/cmd/telephony"); err != nil {
 		return err
 	}
-	program, mcp, control, err := d.box.Run(ctx, "telephony", "--journal", d.journal(), "--per-word", perWord.String())
+	process, mcp, control, err := d.box.Serve(ctx, "telephony", "--journal", d.journal(), "--per-word", perWord.String())
 	if err != nil {
 		return err
 	}
 	d.control = control
-	p.Line("the telephone exchange is an MCP server (pid %d); it takes %s to speak a word", program.PID(), stage.Took(perWord))
-	if err := d.box.StartSuite(ctx, d.opts.topology, workflow.Config(mcp)); err != nil {
+	p.Line("the telephone exchange is an MCP server (pid %d); it takes %s to speak a word", process.PID(), stage.Took(perWord))
+	if d.read, err = d.box.StartSuite(ctx, workflow.Config(mcp), workflow.Namespace); err != nil {
 		return err
 	}
-	if d.read, err = stage.NewReader(d.box.Suite, workflow.Namespace); err != nil {
+	if err := d.box.Register(ctx, workflow.File, workflow.Source()); err != nil {
 		return err
-	}
-	registered, err := d.read.Apply(ctx, workflow.File, workflow.Source())
-	if err != nil {
-		return err
-	}
-	def := registered.GetDefinition()
-	p.Line("workflow %s/%s %s is checked against the exchange's tools and registered: %s", def.GetNamespace(), def.GetName(), def.GetVersion(),
-		stage.Count(len(registered.GetFindings()), "finding", "findings"))
-	if len(registered.GetFindings()) > 0 {
-		return fmt.Errorf("the workflow is not clean: %v", registered.GetFindings())
 	}
 	p.Line("two attendants wait for tasks over gRPC; they follow rules where real ones ask a model")
 	return d.box.Work(workflow.Namespace, workflow.Agent, attendant.Mind{Pace: thinking}, "ann", "bob")
@@ -137,7 +123,7 @@ func isReply(e exchange.Entry) bool {
 
 // hears waits until the exchange has done something for a call, and tells the words.
 func (d *demo) hears(ctx context.Context, c *call, what string, done func(exchange.Entry) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	for {
 		all, err := d.entries(c)
