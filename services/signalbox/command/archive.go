@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
+	"github.com/signalbox-dev/signalbox/pkg/cli"
 	"github.com/signalbox-dev/signalbox/services/signalbox/render"
 )
 
@@ -27,28 +29,42 @@ func (a *App) archivePut(s *suite) *cobra.Command {
 	return &cobra.Command{
 		Use:   "put RUN…",
 		Short: "Move ended runs to the archive",
-		Long:  "Moves ended runs to the archive and removes them from the store. Repeated, it answers the same.",
+		Long: `Moves ended runs to the archive and removes them from the store. Repeated, it answers the same. A run for which it is refused keeps none
+of the others back; it is told, and ends the command with the exit code of the first such.`,
 		Example: `  signalbox run archive put 0198c7d2-1f3e-7a44
-  signalbox run list --filter 'status = ENDED AND end_time < "2026-01-01T00:00:00Z"' -o json | jq -r '.runs[].id' | xargs signalbox run archive put`,
+  signalbox run list --filter 'status = ENDED AND update_time < "2026-01-01T00:00:00Z"' -o json | jq -r '.runs[].id' | xargs signalbox run archive put`,
 		Args: some("RUN"),
 		RunE: s.runE(func(ctx context.Context, args []string) error {
+			exit := cli.ExitOK
 			for _, id := range args {
-				call, cancel := s.brief(ctx)
-				response, err := s.archive().ArchiveRun(call, &statev1.ArchiveRunRequest{Namespace: s.namespace(), RunId: id})
-				cancel()
-				if err != nil {
-					return err
-				}
-				archived := response.GetArchived()
-				if err := a.output.Line(render.Document(archived), func() []string {
-					return []string{fmt.Sprintf("%s is archived: %s in %s", archived.GetRunId(), count(int(archived.GetEvents()), "event"), render.Size(archived.GetSizeBytes()))}
-				}); err != nil {
+				err := a.archiveRun(ctx, s, id)
+				switch code := cli.ExitCode(err); code {
+				case cli.ExitOK:
+				case cli.ExitNotFound, cli.ExitRefused:
+					exit = cmp.Or(exit, a.output.Fail(err))
+				default:
 					return err
 				}
 			}
-			return nil
+			if exit == cli.ExitOK {
+				return nil
+			}
+			return cli.WithExit(exit, nil)
 		}),
 	}
+}
+
+func (a *App) archiveRun(ctx context.Context, s *suite, id string) error {
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	response, err := s.archive().ArchiveRun(ctx, &statev1.ArchiveRunRequest{Namespace: s.namespace(), RunId: id})
+	if err != nil {
+		return err
+	}
+	archived := response.GetArchived()
+	return a.output.Line(render.Document(archived), func() []string {
+		return []string{fmt.Sprintf("%s is archived: %s in %s", archived.GetRunId(), count(int(archived.GetEvents()), "event"), render.Size(archived.GetSizeBytes()))}
+	})
 }
 
 func (a *App) archiveList(s *suite) *cobra.Command {

@@ -180,6 +180,14 @@ func TestArchive(t *testing.T) {
 	term.to(suite, "run", "archive", "show", "run-1", "-o", "json").want(t, 0, `"run_started"`)
 	term.to(suite, "run", "archive", "put").want(t, 2, "RUN is missing")
 	term.to(suite, "run", "archive", "putt").want(t, 2, `did you mean "put"?`)
-	suite.on("ArchiveRun", errs.New(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_ENDED, "run run-1 has not ended"))
-	term.to(suite, "run", "archive", "put", "run-1").want(t, 4, "has not ended")
+	calls := 0
+	suite.on("ArchiveRun", func(int) any {
+		if calls++; calls == 1 {
+			return errs.New(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_ENDED, "run run-0 has not ended")
+		}
+		return &statev1.ArchiveRunResponse{Archived: archived}
+	})
+	term.to(suite, "run", "archive", "put", "run-0", "run-1").want(t, 4, "run run-0 has not ended", "run-1 is archived")
+	suite.on("ArchiveRun", errs.New(errorsv1.ErrorReason_ERROR_REASON_DRAINING, "draining"))
+	term.to(suite, "run", "archive", "put", "run-1", "run-2").want(t, 5, "draining")
 }
