@@ -156,11 +156,6 @@ func (c *compiler) idleParts() {
 	if len(c.def.GetContext().GetRules()) > 0 {
 		c.idle("context", "a context policy", shown)
 	}
-	for _, name := range sortedKeys(c.def.GetEscalations()) {
-		if at := fieldPath("escalations", name, "levels"); len(c.def.GetEscalations()[name].GetLevels()) > 1 {
-			c.idle(indexPath(at, 1), "a second level", "the first level is asked, and nobody else after it")
-		}
-	}
 	for _, name := range sortedKeys(c.def.GetStates()) {
 		if c.def.GetStates()[name].GetContext() != nil {
 			c.idle(fieldPath("states", name, "context"), "a context policy", shown)

@@ -3375,7 +3375,7 @@ func (x *CompensateAction) GetThen() string {
 // Escalation is who is asked, level by level.
 type Escalation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The levels; the first is asked at once. At least one.
+	// The levels; the first is asked at once, and each further one, beside those before it, when nobody has answered for its `after`. At least one.
 	Levels []*EscalationLevel `protobuf:"bytes,1,rep,name=levels,proto3" json:"levels,omitempty"`
 	// Paths of recorded data shown as evidence, as `steps.order.output` or `input`.
 	Attach        []string `protobuf:"bytes,2,rep,name=attach,proto3" json:"attach,omitempty"`
@@ -3432,9 +3432,9 @@ type EscalationLevel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Roles whose members may answer. At least one.
 	Roles []string `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
-	// Channel that is notified. Empty: the inbox only.
+	// Channel where this level is to be told of the question. This version tells nobody there: questions wait in the inbox.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
-	// Time after the opening at which this level is asked. Unset: at once.
+	// Time after the opening from which this level may answer too. Unset, and for the first level: at once.
 	After         *durationpb.Duration `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
