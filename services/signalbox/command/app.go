@@ -99,7 +99,7 @@ func (a *App) Tree() *cobra.Command {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagMisuse)
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "how to print: table for people, json for programs")
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
 		a.output, err = cli.NewOutput(a.Out, a.Err, a.format)

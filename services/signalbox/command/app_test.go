@@ -19,9 +19,31 @@ func TestUnknownCommandsNameTheNearMatch(t *testing.T) {
 	term.run(t.Context(), "workflow", "aply", "x.yaml").want(t, 2, `did you mean "apply"?`, "see signalbox workflow --help")
 	term.run(t.Context(), "run", "get").want(t, 2, "RUN is missing", "see signalbox run get --help")
 	term.run(t.Context(), "run", "get", "a", "b").want(t, 2, `"b" was given too`)
-	term.run(t.Context(), "run", "list", "--fliter", "x").want(t, 2, "unknown flag: --fliter", "see signalbox run list --help")
+	term.run(t.Context(), "run", "list", "--fliter", "x").want(t, 2, `unknown flag: --fliter; did you mean "--filter"?`, "see signalbox run list --help")
 	term.run(t.Context(), "version", "-o", "yaml").want(t, 2, `"yaml" is none of table, json`)
 	term.run(t.Context(), "run").want(t, 0, "A run is one execution of a workflow", "watch       Follow a run")
+}
+
+// What a flag takes is said in plain words, and not in those of the library that parses it.
+func TestValuesOfFlagsAreRefusedInPlainWords(t *testing.T) {
+	term := newTerminal(t)
+	for _, wrong := range []struct {
+		says string
+		args []string
+	}{
+		{`--after: "-1" is not a whole number from 0 on`, []string{"event", "watch", "--after", "-1"}},
+		{`--count: "many" is not a whole number`, []string{"event", "watch", "--count", "many"}},
+		{`--page-size: "99999999999" is not a whole number from -2147483648 to 2147483647`, []string{"run", "list", "--page-size", "99999999999"}},
+		{`--every: "often" is not a duration, such as 10s or 5m`, []string{"schedule", "put", "a", "b", "--every", "often"}},
+		{`--paused: "maybe" is not true or false`, []string{"schedule", "put", "a", "b", "--paused=maybe"}},
+	} {
+		result := term.run(t.Context(), wrong.args...)
+		result.want(t, 2, wrong.says, "--help")
+		if strings.Contains(result.err, "strconv") || strings.Contains(result.err, "parsing") {
+			t.Errorf("it leaks: %s", result.err)
+		}
+	}
+	term.run(t.Context(), "schedule", "put").want(t, 2, "SCHEDULE and WORKFLOW are missing")
 }
 
 func TestErrorsForProgramsAreJSON(t *testing.T) {
