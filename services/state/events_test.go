@@ -87,6 +87,10 @@ func TestPublishEvent(t *testing.T) {
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND)
 		_, err = s.events.PublishEvent(s.ctx, &statev1.PublishEventRequest{})
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "event")
+		for _, nowhere := range []string{"*", "a b", "Shop", "-"} { // "*" means all where events are read
+			_, err = s.events.PublishEvent(s.ctx, &statev1.PublishEventRequest{Namespace: nowhere, Event: event("3", "paid")})
+			wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "namespace")
+		}
 	})
 }
 

@@ -4198,7 +4198,7 @@ func (x *ListEventsRequest) GetTypes() []string {
 // PublishEventRequest is an event from outside.
 type PublishEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Namespace. Unset: "default".
+	// Namespace. Unset: "default". Only where a definition can be, so that somebody can wait for the event.
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The event. Its id, type and source are required, of at most 1 KiB each, as the subject is. Data is JSON, inline up to 32 KiB, or an
 	// artifact that the namespace has. Types that begin with "signal." are those of signals and cannot be published.
@@ -4921,9 +4921,9 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\fsince_run_id\x18\x05 \x01(\tR\n" +
 	"sinceRunId\x12%\n" +
 	"\x0esince_sequence\x18\x06 \x01(\x04R\rsinceSequence\x12\x1e\n" +
-	"\x05types\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05types\"v\n" +
-	"\x13PublishEventRequest\x12\x1c\n" +
-	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12A\n" +
+	"\x05types\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05types\"\x98\x01\n" +
+	"\x13PublishEventRequest\x12>\n" +
+	"\tnamespace\x18\x01 \x01(\tB \xbaH\x1d\xd8\x01\x01r\x182\x16^[a-z][a-z0-9-]{0,62}$R\tnamespace\x12A\n" +
 	"\x05event\x18\x02 \x01(\v2#.signalbox.workflow.v1.EmittedEventB\x06\xbaH\x03\xc8\x01\x01R\x05event\"P\n" +
 	"\x14PublishEventResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
