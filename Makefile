@@ -45,16 +45,16 @@ help: ## List the targets
 	  /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Work the support desk, with crashes in the middle, and show the ledger
+demo: ## Work the support desk, with crashes in the middle, and show the ledger
 	go run ./examples/support-desk/demo $(DEMO_ARGS)
 
 .PHONY: demo-saga
-demo-saga: build ## Take orders through four services, with crashes in the middle, and read their books
-	go run ./examples/order-saga/demo --bin bin/signalbox $(DEMO_ARGS)
+demo-saga: ## Take orders through four services, with crashes in the middle, and read their books
+	go run ./examples/order-saga/demo $(DEMO_ARGS)
 
 .PHONY: demo-duet
-demo-duet: build ## Let two agents coordinate only by events, with crashes in the middle
-	go run ./examples/duet/demo --bin bin/signalbox $(DEMO_ARGS)
+demo-duet: ## Let two agents coordinate only by events, with crashes in the middle
+	go run ./examples/duet/demo $(DEMO_ARGS)
 
 .PHONY: demo-voice
 demo-voice: ## Play three telephone calls, with a crash in the middle of one

@@ -156,6 +156,29 @@ func (r *Reader) Ended(ctx context.Context, runID string) (*workflowv1.Run, erro
 	}
 }
 
+// Explain asks what a run waits for.
+func (r *Reader) Explain(ctx context.Context, runID string) (*schedulerv1.ExplainRunResponse, error) {
+	return Insist(ctx, func(ctx context.Context) (*schedulerv1.ExplainRunResponse, error) {
+		return r.Control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: r.Namespace, RunId: runID})
+	})
+}
+
+// Whys tells what runs wait for, each on a line of its own. It belongs to the error of a scene whose time is over, and so takes its own time.
+func (r *Reader) Whys(runIDs []string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var b strings.Builder
+	for _, id := range slices.Sorted(slices.Values(runIDs)) {
+		resp, err := r.Explain(ctx, id)
+		why := resp.GetSummary()
+		if err != nil {
+			why = err.Error()
+		}
+		fmt.Fprintf(&b, "\n  %s: %s", id, why)
+	}
+	return b.String()
+}
+
 // List reads the heads of all runs, by id.
 func (r *Reader) List(ctx context.Context) (map[string]*workflowv1.Run, error) {
 	all := map[string]*workflowv1.Run{}
@@ -239,23 +262,45 @@ func (r *Reader) Ledger(ctx context.Context, runID string, onlyUnknown bool) ([]
 	}
 }
 
-// Published reads the events of a type that the runs emitted: run → how many.
-func (r *Reader) Published(ctx context.Context, kind string) (map[string]int, error) {
-	by := map[string]int{}
+// Publish publishes an event from outside. The same event again, by source and id, is not published anew.
+func (r *Reader) Publish(ctx context.Context, event *workflowv1.EmittedEvent) (*statev1.PublishEventResponse, error) {
+	resp, err := Insist(ctx, func(ctx context.Context) (*statev1.PublishEventResponse, error) {
+		return r.Events.PublishEvent(ctx, &statev1.PublishEventRequest{Namespace: r.Namespace, Event: event})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("publish %s of %s: %w", event.GetId(), event.GetSource(), err)
+	}
+	return resp, nil
+}
+
+// Log reads the events of some types.
+func (r *Reader) Log(ctx context.Context, types ...string) ([]*statev1.PublishedEvent, error) {
+	var all []*statev1.PublishedEvent
 	for token := ""; ; {
 		resp, err := Insist(ctx, func(ctx context.Context) (*statev1.ListEventsResponse, error) {
-			return r.Events.ListEvents(ctx, &statev1.ListEventsRequest{Namespace: r.Namespace, Type: kind, PageSize: 1000, PageToken: token})
+			return r.Events.ListEvents(ctx, &statev1.ListEventsRequest{Namespace: r.Namespace, Types: types, PageSize: 1000, PageToken: token})
 		})
 		if err != nil {
 			return nil, fmt.Errorf("events: %w", err)
 		}
-		for _, e := range resp.GetEvents() {
-			by[e.GetRunId()]++
-		}
+		all = append(all, resp.GetEvents()...)
 		if token = resp.GetNextPageToken(); len(resp.GetEvents()) == 0 || token == "" {
-			return by, nil
+			return all, nil
 		}
 	}
+}
+
+// Published counts the events of a type by the runs that emitted them.
+func (r *Reader) Published(ctx context.Context, kind string) (map[string]int, error) {
+	events, err := r.Log(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]int{}
+	for _, e := range events {
+		by[e.GetRunId()]++
+	}
+	return by, nil
 }
 
 // Replays folds the histories of runs again and returns what differs from what is stored.

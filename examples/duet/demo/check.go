@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/signalbox-dev/signalbox/examples/duet/workflow"
 	"github.com/signalbox-dev/signalbox/examples/stage"
@@ -31,7 +30,7 @@ func (d *demo) check(ctx context.Context) (err error) {
 	p := d.page
 	p.Section("The check", "What the log, the histories and the subscriber hold, against each other.")
 	f := &findings{taken: map[uint64][]string{}}
-	if f.log, err = d.log(ctx); err != nil {
+	if f.log, err = d.read.Log(ctx, types...); err != nil {
 		return err
 	}
 	var ids []string
@@ -58,27 +57,7 @@ func (d *demo) check(ctx context.Context) (err error) {
 	p.Sum("seen outside", fmt.Sprintf("%d of %d; %d came again after %s", d.outside.count(), len(f.log), again,
 		stage.Count(d.outside.broken, "broken connection", "broken connections")))
 	p.Sum("replay", fmt.Sprintf("%d of %d histories fold to their runs", len(ids)-len(differ), len(ids)))
-	if len(f.wrong) > 0 {
-		return fmt.Errorf("the check fails:\n  %s", strings.Join(f.wrong, "\n  "))
-	}
-	p.Line("%s", p.Bold("Every event is in the log once, was taken once, and was seen outside at least once."))
-	return nil
-}
-
-// log reads all events of the duet.
-func (d *demo) log(ctx context.Context) (all []*statev1.PublishedEvent, err error) {
-	for token := ""; ; {
-		resp, err := stage.Insist(ctx, func(ctx context.Context) (*statev1.ListEventsResponse, error) {
-			return d.read.Events.ListEvents(ctx, &statev1.ListEventsRequest{Namespace: namespace, Types: types, PageSize: 1000, PageToken: token})
-		})
-		if err != nil {
-			return nil, fmt.Errorf("events: %w", err)
-		}
-		all = append(all, resp.GetEvents()...)
-		if token = resp.GetNextPageToken(); len(resp.GetEvents()) == 0 || token == "" {
-			return all, nil
-		}
-	}
+	return p.Verdict("Every event is in the log once, was taken once, and was seen outside at least once", f.wrong)
 }
 
 // checkRun reads one history: how the run ended, and which events it took.

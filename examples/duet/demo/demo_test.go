@@ -1,37 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/signalbox-dev/signalbox/examples/duet/workflow"
-	"github.com/signalbox-dev/signalbox/examples/stage"
+	"github.com/signalbox-dev/signalbox/examples/stage/stagetest"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { stagetest.Main(m) }
 
 // TestTheDuetSurvivesAKill plays the demonstration, small: its own check tells whether anything was lost or repeated.
 func TestTheDuetSurvivesAKill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds and starts the whole suite")
-	}
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--topics", "2", "--kills", "1"}, stage.NewPage(&out)); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
-	}
-	for _, want := range []string{
-		"4 of 4 succeeded", "11 in the log; 1 of them", "10; 1 of them were there before", "11 of 11;", "4 of 4 histories",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the page lacks %q:\n%s", want, out.String())
-		}
-	}
+	stagetest.Play(t, run, []string{"--topics", "2", "--kills", "1"},
+		"4 of 4 succeeded", "11 in the log; 1 of them", "10; 1 of them were there before", "11 of 11;", "4 of 4 histories")
 }
 
 // played is a demonstration of one early topic that went well, as the check finds it.

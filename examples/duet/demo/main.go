@@ -4,50 +4,40 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"sync"
-	"syscall"
+	"io"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], stage.NewPage(os.Stdout))
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "\ndemo:", err)
-		os.Exit(1)
-	}
-}
+func main() { stage.Main(run) }
 
-// options of the demonstration.
+// options are what the command line says.
 type options struct {
+	stage.Options
 	topics, kills int
-	bin           string
-	keep          bool
 	limit         time.Duration
 }
 
+const usage = `demo: two agents that coordinate only by events, with crashes in the middle
+
+  go run ./examples/duet/demo
+  go run ./examples/duet/demo --topics 60 --kills 6
+
+Flags:
+`
+
 func parse(args []string) (o options, err error) {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.IntVar(&o.topics, "topics", 6, "how many texts are written")
-	flags.IntVar(&o.kills, "kills", 2, "how often the whole of Signalbox is killed in mid-work")
-	flags.StringVar(&o.bin, "bin", "", "signalbox to run (default: it is built)")
-	flags.BoolVar(&o.keep, "keep", false, "keep data and logs")
-	flags.DurationVar(&o.limit, "limit", 3*time.Minute, "longest time for all texts")
-	if err := flags.Parse(args); err != nil {
+	set := flag.NewFlagSet("demo", flag.ContinueOnError)
+	set.IntVar(&o.topics, "topics", 6, "how many texts are written")
+	set.IntVar(&o.kills, "kills", 2, "how often the whole of Signalbox is killed in mid-work")
+	set.DurationVar(&o.limit, "limit", 3*time.Minute, "longest time for all texts")
+	if o.Options, err = stage.Parse(set, usage, args); err != nil {
 		return o, err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return o, fmt.Errorf("%q is not a flag; see --help", flags.Arg(0))
 	case o.topics < 2 || o.topics > 500:
 		return o, fmt.Errorf("--topics is %d; give a number from 2 to 500", o.topics)
 	case o.kills < 0 || o.kills > 10:
@@ -56,60 +46,24 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string, page *stage.Page) (err error) {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	d := &demo{options: o, page: page}
-	defer func() { err = errors.Join(err, d.close(err != nil)) }()
+	page := stage.NewPage(out)
+	d := &demo{options: o, page: page, box: stage.NewBox(page, "duet", o.Options)}
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
-	for _, scene := range []func(context.Context) error{d.open, d.begin, d.early, d.kill, d.finish, d.check} {
-		if err := scene(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.box.Play(ctx, d.open, d.begin, d.early, d.kill, d.finish, d.check)
 }
 
 // demo is everything on the stage.
 type demo struct {
 	options
-	page *stage.Page
-
-	dir     string
-	suite   *suite.Suite
+	page    *stage.Page
+	box     *stage.Box
 	read    *stage.Reader
 	topics  []*topic
 	outside *subscriber
-
-	working sync.WaitGroup
-	stops   []context.CancelFunc
-}
-
-// atWork lets somebody work until the end.
-func (d *demo) atWork(work func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	d.stops = append(d.stops, cancel)
-	d.working.Go(func() { work(ctx) })
-}
-
-func (d *demo) close(failed bool) error {
-	for _, stop := range d.stops {
-		stop()
-	}
-	d.working.Wait()
-	var all []error
-	if d.suite != nil {
-		all = append(all, d.suite.Stop())
-	}
-	switch {
-	case d.dir == "":
-	case d.keep || failed:
-		d.page.Print(fmt.Sprintf("\nData and logs stay in %s\n", d.dir))
-	default:
-		all = append(all, os.RemoveAll(d.dir))
-	}
-	return errors.Join(all...)
 }

@@ -4,26 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/duet/agents"
 	"github.com/signalbox-dev/signalbox/examples/duet/workflow"
 	"github.com/signalbox-dev/signalbox/examples/stage"
-	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
-	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
-const (
-	namespace = "default"
-	// editor is the source of what comes from outside.
-	editor = "editor"
-)
+// editor is the source of what comes from outside.
+const editor = "editor"
 
 // topic is a text to be written: a run of each of the two.
 type topic struct {
@@ -51,22 +44,10 @@ func (d *demo) open(ctx context.Context) (err error) {
 	p := d.page
 	p.Print(p.Bold("Signalbox: two agents that know nothing of each other but events") + "\n")
 	p.Section("The stage is set", "")
-	if d.dir, err = os.MkdirTemp("", "signalbox-duet-"); err != nil {
+	if err := d.box.Build(ctx); err != nil {
 		return err
 	}
-	bin := d.bin
-	if bin == "" {
-		if bin, err = suite.Build(ctx, d.dir); err != nil {
-			return err
-		}
-	}
-	if bin, err = filepath.Abs(bin); err != nil {
-		return err
-	}
-	if d.suite, err = suite.Start(ctx, suite.Options{Binary: bin, Dir: d.dir}); err != nil {
-		return err
-	}
-	if d.read, err = stage.NewReader(d.suite, namespace); err != nil {
+	if d.read, err = d.box.StartSuite(ctx, "", workflow.Namespace); err != nil {
 		return err
 	}
 	for _, name := range []string{workflow.Researcher, workflow.Writer} {
@@ -74,16 +55,23 @@ func (d *demo) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		resp, err := d.read.Apply(ctx, name+".yaml", source)
+		// Each waits for what the other emits, so the first is warned that nobody emits it. That is right until the second is there.
+		registered, err := d.read.Apply(ctx, name+".yaml", source)
 		if err != nil {
 			return err
 		}
-		p.Line("%s %s is registered", resp.GetDefinition().GetName(), resp.GetDefinition().GetVersion())
+		p.Line("%s %s is registered", registered.GetDefinition().GetName(), registered.GetDefinition().GetVersion())
 	}
 	d.outside = &subscriber{client: d.read.Events, show: d.show, seen: map[identity]int{}}
-	d.atWork(d.outside.follow)
+	d.box.Go(d.outside.follow)
 	p.Line("somebody outside follows the events, and writes the cursor down after every %d of them", noteEvery)
 	return nil
+}
+
+// hire lets an agent begin.
+func (d *demo) hire(name string, think func(agents.Arguments) any) {
+	a := &agents.Agent{Name: name, Client: d.read.Agents, Think: think, Refused: func(err error) { d.page.Line("%v", err) }}
+	d.box.Go(a.Work)
 }
 
 // show prints an event when the subscriber sees it first; of many topics, only the first.
@@ -129,13 +117,13 @@ func (d *demo) begin(ctx context.Context) error {
 	}
 	d.page.Line("%d topics, %d runs; of the first:", len(d.topics), 2*len(d.topics))
 	for _, id := range []string{d.topics[0].researcher, d.topics[0].writer} {
-		why, err := d.why(ctx, id)
+		why, err := d.read.Explain(ctx, id)
 		if err != nil {
 			return err
 		}
-		d.page.More("%s: %s", id, why)
+		d.page.More("%s: %s", id, why.GetSummary())
 	}
-	d.hire(workflow.Writer)
+	d.hire(workflow.Writer, agents.Write)
 	return nil
 }
 
@@ -151,7 +139,7 @@ func (d *demo) early(ctx context.Context) error {
 	}
 	d.page.Line("%s in the log, and the researcher comes to work; what is there since its runs began is theirs when they get to it",
 		stage.Count(n, "early draft is", "early drafts are"))
-	d.hire(workflow.Researcher)
+	d.hire(workflow.Researcher, agents.Research)
 	return nil
 }
 
@@ -165,15 +153,12 @@ func (d *demo) edit(ctx context.Context) (fresh int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		event := &workflowv1.EmittedEvent{
+		resp, err := d.read.Publish(ctx, &workflowv1.EmittedEvent{
 			Id: fmt.Sprintf("brief-%d", i+1), Type: workflow.BriefReady, Source: editor, Subject: t.name,
 			Data: &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: data}},
-		}
-		resp, err := stage.Insist(ctx, func(ctx context.Context) (*statev1.PublishEventResponse, error) {
-			return d.read.Events.PublishEvent(ctx, &statev1.PublishEventRequest{Namespace: namespace, Event: event})
 		})
 		if err != nil {
-			return 0, fmt.Errorf("publish the brief of %s: %w", t.name, err)
+			return 0, err
 		}
 		if resp.GetPublished() {
 			fresh++
@@ -197,12 +182,11 @@ func (d *demo) kill(ctx context.Context) error {
 		if err := d.sees(ctx, at); err != nil {
 			return err
 		}
-		began := d.page.Age()
-		d.suite.KillAll()
-		if err := d.suite.StartAll(ctx); err != nil {
+		took, err := d.box.Crash(ctx)
+		if err != nil {
 			return err
 		}
-		d.page.Line("killed with %d of %d events out; back after %s", at, all, stage.Took(d.page.Age()-began))
+		d.page.Line("killed with %d of %d events out; back after %s", at, all, stage.Took(took))
 	}
 	fresh, err := d.edit(ctx)
 	if err != nil {
@@ -224,7 +208,7 @@ func (d *demo) finish(ctx context.Context) error {
 		}
 		var open []string
 		for id, run := range runs {
-			if run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
+			if !stage.IsOver(run) {
 				open = append(open, id)
 			}
 		}
@@ -232,7 +216,7 @@ func (d *demo) finish(ctx context.Context) error {
 			break
 		}
 		if err := clock.Sleep(ctx, clock.Real(), stage.Blink); err != nil {
-			return fmt.Errorf("%d of %d runs are not over when the time is: %w%s", len(open), 2*len(d.topics), err, d.whys(open))
+			return fmt.Errorf("%d of %d runs are not over when the time is: %w%s", len(open), 2*len(d.topics), err, d.read.Whys(open))
 		}
 	}
 	d.page.Line("all %d runs are over", 2*len(d.topics))
@@ -247,31 +231,8 @@ func (d *demo) sees(ctx context.Context, n int) error {
 			for _, t := range d.topics {
 				all = append(all, t.researcher, t.writer)
 			}
-			return fmt.Errorf("the subscriber has seen %d events of %d when the time is over: %w%s", d.outside.count(), n, err, d.whys(all))
+			return fmt.Errorf("the subscriber has seen %d events of %d when the time is over: %w%s", d.outside.count(), n, err, d.read.Whys(all))
 		}
 	}
 	return nil
-}
-
-// whys names what runs wait for.
-func (d *demo) whys(ids []string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var b strings.Builder
-	slices.Sort(ids)
-	for _, id := range ids {
-		why, err := d.why(ctx, id)
-		if err != nil {
-			why = err.Error()
-		}
-		fmt.Fprintf(&b, "\n  %s: %s", id, why)
-	}
-	return b.String()
-}
-
-func (d *demo) why(ctx context.Context, id string) (string, error) {
-	resp, err := stage.Insist(ctx, func(ctx context.Context) (*schedulerv1.ExplainRunResponse, error) {
-		return d.read.Control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: namespace, RunId: id})
-	})
-	return resp.GetSummary(), err
 }

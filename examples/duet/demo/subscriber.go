@@ -58,7 +58,7 @@ func (s *subscriber) watch(ctx context.Context) (stood bool) {
 	s.mu.Lock()
 	cursor := s.noted
 	s.mu.Unlock()
-	stream, err := s.client.WatchEvents(ctx, &statev1.WatchEventsRequest{Namespace: namespace, Types: types, AfterCursor: cursor})
+	stream, err := s.client.WatchEvents(ctx, &statev1.WatchEventsRequest{Namespace: workflow.Namespace, Types: types, AfterCursor: cursor})
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,9 @@ import "embed"
 //go:embed *.yaml
 var Files embed.FS
 
+// Namespace the workflows live in: they ask for no other.
+const Namespace = "default"
+
 // Names of the workflows, and of the agents that work on their tasks.
 const (
 	// Researcher writes a brief and reviews drafts.

@@ -6,27 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/signalbox-dev/signalbox/examples/order-saga/shops"
-	"github.com/signalbox-dev/signalbox/examples/stage"
+	"github.com/signalbox-dev/signalbox/examples/stage/stagetest"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built != "" {
-			_ = os.RemoveAll(built)
-		}
-		os.Exit(code)
-	}))
-}
-
-// built is the folder of the binary; empty: no test needed one.
-var built string
+func TestMain(m *testing.M) { stagetest.Main(m) }
 
 var update = flag.Bool("update", false, "write workflow/tools.json anew")
 
@@ -37,7 +24,10 @@ func TestToolsAreThoseOfTheServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = servers.Close() }()
-	bin := binary(t)
+	bin, err := suite.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := suite.Start(t.Context(), suite.Options{Binary: bin, Dir: t.TempDir(), Config: servers.Config()})
 	if err != nil {
 		t.Fatal(err)
@@ -62,41 +52,16 @@ func TestToolsAreThoseOfTheServers(t *testing.T) {
 	}
 }
 
-// binary is signalbox, built once for all tests.
-var binary = func() func(t *testing.T) string {
-	var once sync.Once
-	var path string
-	return func(t *testing.T) string {
-		t.Helper()
-		once.Do(func() {
-			dir, err := os.MkdirTemp("", "signalbox-saga-test-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			built = dir
-			if path, err = suite.Build(t.Context(), dir); err != nil {
-				t.Fatal(err)
-			}
-		})
-		return path
-	}
-}()
-
 // The demonstration itself, with few orders: it fails when an order is half there, or when something happened twice.
 func TestOrdersAreWholeOrNotAtAll(t *testing.T) {
-	bin := binary(t)
-	var said bytes.Buffer
-	if err := run(t.Context(), []string{"--bin", bin, "--orders", "6", "--kills", "1", "--seed", "7"}, stage.NewPage(&said)); err != nil {
-		t.Fatalf("%v\n%s", err, said.String())
-	}
-	if !strings.Contains(said.String(), "nothing happened twice") {
-		t.Errorf("the demonstration says nothing of its end:\n%s", said.String())
-	}
+	stagetest.Play(t, run, []string{"--orders", "6", "--kills", "1", "--seed", "7"}, "kill -9", "nothing happened twice")
 }
 
-func TestWrongNumbers(t *testing.T) {
-	var said bytes.Buffer
-	if err := run(t.Context(), []string{"--orders", "0"}, stage.NewPage(&said)); err == nil || !strings.Contains(err.Error(), "from 1 to 5000") {
+func TestWrongNumbersAreRefused(t *testing.T) {
+	if _, err := parse([]string{"--orders", "0"}); err == nil || !strings.Contains(err.Error(), "from 1 to 5000") {
 		t.Errorf("0 orders: %v", err)
+	}
+	if o, err := parse(nil); err != nil || o.orders != 40 || o.kills != 2 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

@@ -6,27 +6,16 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/order-saga/shops"
 	"github.com/signalbox-dev/signalbox/examples/order-saga/workflow"
 	"github.com/signalbox-dev/signalbox/examples/stage"
 	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
-	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
-	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
-	"github.com/signalbox-dev/signalbox/pkg/suite"
-)
-
-const (
-	orderFlow = "order-saga"
-	namespace = "default"
 )
 
 // order is what a customer wants.
@@ -39,32 +28,22 @@ type order struct {
 }
 
 // open starts the four services and Signalbox, and hands the workflows over.
-func (d *demo) open(ctx context.Context) (err error) {
+func (d *demo) open(ctx context.Context) error {
 	p := d.page
 	p.Print(p.Bold("Signalbox: an order over four services, all of it or none of it") + "\n")
 	p.Section("The stage is set", "")
-	if d.dir, err = os.MkdirTemp("", "signalbox-saga-"); err != nil {
+	if err := d.box.Build(ctx); err != nil {
 		return err
-	}
-	bin := d.bin
-	if bin == "" {
-		if bin, err = suite.Build(ctx, d.dir); err != nil {
-			return err
-		}
 	}
 	d.books = shops.NewBooks(map[string]int{"lamp": 60, "chair": 25, "desk": 9})
 	d.faults = shops.NewFaults(d.seed, 6, 6, 20*time.Millisecond)
-	if d.servers, err = shops.Serve(d.books, d.faults); err != nil {
+	servers, err := shops.Serve(d.books, d.faults)
+	if err != nil {
 		return err
 	}
+	d.box.AtEnd(servers.Close)
 	p.Line("inventory, payment, shipping and notification are MCP servers; of a hundred calls 6 lose their answer and 6 find nobody there")
-	if bin, err = filepath.Abs(bin); err != nil {
-		return err
-	}
-	if d.suite, err = suite.Start(ctx, suite.Options{Binary: bin, Dir: d.dir, Config: d.servers.Config()}); err != nil {
-		return err
-	}
-	if d.read, err = stage.NewReader(d.suite, namespace); err != nil {
+	if d.read, err = d.box.StartSuite(ctx, servers.Config(), workflow.Namespace); err != nil {
 		return err
 	}
 	for _, name := range workflow.Order {
@@ -72,38 +51,24 @@ func (d *demo) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		resp, err := d.read.Apply(ctx, name, source)
-		if err != nil {
+		if err := d.box.Register(ctx, name, source); err != nil {
 			return err
 		}
-		for _, f := range resp.GetFindings() {
-			p.More("%s:%d: %s: %s", name, f.GetLine(), f.GetRule(), f.GetMessage())
-		}
-		p.Line("%s %s is registered", resp.GetDefinition().GetName(), resp.GetDefinition().GetVersion())
 	}
-	d.atWork()
-	return nil
-}
-
-// atWork lets two people answer what is asked of them, until the end: large orders need both.
-func (d *demo) atWork() {
-	ctx, cancel := context.WithCancel(context.Background())
-	var people sync.WaitGroup
+	// Two people answer what is asked of them, until the end: large orders need both.
 	for _, name := range []string{"Ann", "Ben"} {
-		people.Go(func() {
+		d.box.Go(func(ctx context.Context) {
 			for clock.Sleep(ctx, clock.Real(), 4*stage.Blink) == nil {
 				d.answerAll(ctx, name)
 			}
 		})
 	}
-	d.stop = func() {
-		cancel()
-		people.Wait()
-	}
+	return nil
 }
 
+// answerAll answers what is asked of a person at the moment.
 func (d *demo) answerAll(ctx context.Context, name string) {
-	resp, err := d.read.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: namespace, Role: "fulfilment"})
+	resp, err := d.read.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: workflow.Namespace, Role: workflow.Role})
 	if err != nil {
 		return // it is away; it is asked again
 	}
@@ -114,7 +79,7 @@ func (d *demo) answerAll(ctx context.Context, name string) {
 		}
 		// A refusal tells that the other was quicker, or that this one has answered before.
 		_, _ = d.read.Inbox.Resolve(ctx, &escalationv1.ResolveRequest{
-			Namespace: namespace, EscalationId: e.GetId(), Decision: decision, DecidedBy: name, Roles: []string{"fulfilment"},
+			Namespace: workflow.Namespace, EscalationId: e.GetId(), Decision: decision, DecidedBy: name, Roles: []string{workflow.Role},
 			SubjectDigest: e.GetOpened().GetSubjectDigest(), RequestId: name + e.GetId(), Value: value,
 		})
 	}
@@ -161,10 +126,8 @@ func (d *demo) place(ctx context.Context) error {
 			return err
 		}
 		for range 2 {
-			resp, err := stage.Insist(ctx, func(ctx context.Context) (*statev1.PublishEventResponse, error) {
-				return d.read.Events.PublishEvent(ctx, &statev1.PublishEventRequest{Namespace: namespace, Event: &workflowv1.EmittedEvent{
-					Id: o.OrderID, Type: "order.placed", Source: "shop", Data: &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: data}},
-				}})
+			resp, err := d.read.Publish(ctx, &workflowv1.EmittedEvent{
+				Id: o.OrderID, Type: workflow.Placed, Source: "shop", Data: &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: data}},
 			})
 			if err != nil {
 				return err
@@ -189,12 +152,11 @@ func (d *demo) kill(ctx context.Context) error {
 		if err := d.waitFor(ctx, at); err != nil {
 			return err
 		}
-		began := d.page.Age()
-		d.suite.KillAll()
-		if err := d.suite.StartAll(ctx); err != nil {
+		took, err := d.box.Crash(ctx)
+		if err != nil {
 			return err
 		}
-		d.page.Line("killed with %d orders over; back after %s", at, stage.Took(d.page.Age()-began))
+		d.page.Line("killed with %d orders over; back after %s", at, stage.Took(took))
 	}
 	return nil
 }
@@ -206,34 +168,20 @@ func (d *demo) waitFor(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
-		over := 0
-		for _, run := range runs {
-			if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
-				over++
+		var open []string
+		for id, run := range runs {
+			if !stage.IsOver(run) {
+				open = append(open, id)
 			}
 		}
+		over := len(runs) - len(open)
 		if over >= n {
 			return nil
 		}
 		if err := clock.Sleep(ctx, clock.Real(), stage.Blink); err != nil {
-			return fmt.Errorf("%d of %d orders are over when the time is: %w%s", over, len(d.orders), err, d.why(runs))
+			return fmt.Errorf("%d of %d orders are over when the time is: %w%s", over, len(d.orders), err, d.read.Whys(open))
 		}
 	}
-}
-
-// why names what the orders that are not over wait for.
-func (d *demo) why(runs map[string]*workflowv1.Run) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var b strings.Builder
-	for id, run := range runs {
-		if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
-			continue
-		}
-		why, err := d.read.Control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: namespace, RunId: id})
-		fmt.Fprintf(&b, "\n  %s: %s (%v)", id, why.GetSummary(), err)
-	}
-	return b.String()
 }
 
 // runs are those of the orders, by run id.
@@ -242,7 +190,7 @@ func (d *demo) runs(ctx context.Context) (map[string]*workflowv1.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(all, func(_ string, run *workflowv1.Run) bool { return run.GetWorkflow() != orderFlow })
+	maps.DeleteFunc(all, func(_ string, run *workflowv1.Run) bool { return run.GetWorkflow() != workflow.Name })
 	return all, nil
 }
 
@@ -277,7 +225,7 @@ func (d *demo) audit(ctx context.Context) error {
 		}
 		seen[o.OrderID] = true
 		at, outcome := d.books.Order(o.OrderID), runs[id].GetOutcome()
-		ends[strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))]++
+		ends[strings.ToLower(stage.Outcome(outcome))]++
 		fulfilled := outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED || outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION
 		if fulfilled && !at.Whole() || !fulfilled && !at.Nothing() {
 			wrong = append(wrong, fmt.Sprintf("order %s (%s) is %s, and stands as %+v", o.OrderID, id, outcome, at))
@@ -290,24 +238,16 @@ func (d *demo) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fulfilled, err := d.read.Published(ctx, workflow.Fulfilled)
+	if err != nil {
+		return err
+	}
 	wrong = append(append(wrong, differ...), d.books.Wrong()...)
 	p.Sum("orders", fmt.Sprintf("%d: %s", len(runs), counted(ends)))
 	p.Sum("effects", counted(d.books.Done()))
-	p.Sum("events", fmt.Sprintf("%d order.fulfilled", d.published(ctx, "order.fulfilled")))
+	p.Sum("events", fmt.Sprintf("%d %s", len(fulfilled), workflow.Fulfilled))
 	p.Sum("replay", fmt.Sprintf("%d of %d histories fold to their runs", len(runs)-len(differ), len(runs)))
-	if len(wrong) > 0 {
-		return fmt.Errorf("the books do not agree:\n  %s", strings.Join(wrong, "\n  "))
-	}
-	p.Line("%s", p.Bold("Every order is there as a whole, or not at all; nothing happened twice."))
-	return nil
-}
-
-func (d *demo) published(ctx context.Context, kind string) int {
-	events, err := d.read.Published(ctx, kind)
-	if err != nil {
-		return -1
-	}
-	return len(events)
+	return p.Verdict("Every order is there as a whole, or not at all; nothing happened twice", wrong)
 }
 
 // orderOf is the order of a run: its input.

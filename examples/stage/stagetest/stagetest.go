@@ -47,6 +47,9 @@ func children() []string {
 // Play plays a demonstration that lies two folders below the examples, and fails when it does, or does not tell all of what is wanted.
 func Play(t *testing.T, run func(ctx context.Context, args []string, out io.Writer) error, args []string, wants ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds and starts the whole suite")
+	}
 	notice(t, filepath.Join("..", "..", ".."))
 	var out bytes.Buffer
 	if err := run(t.Context(), args, &out); err != nil {

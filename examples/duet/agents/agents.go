@@ -1,4 +1,5 @@
-package main
+// Package agents holds the two agents of the duet, whole: they claim a task, think, and complete it. What they think is scripted.
+package agents
 
 import (
 	"context"
@@ -18,19 +19,24 @@ import (
 	"github.com/signalbox-dev/signalbox/pkg/errs"
 )
 
-// agent is a whole agent: it claims a task, thinks, completes it, and claims the next. Its name is stable, so that after any kill it gets its
-// own task back at once.
-type agent struct {
-	namespace, name string
-	client          gatewayv1.AgentServiceClient
-	think           func(arguments) any
-	refused         func(error) // told of an answer that was not taken
+// Agent claims a task, thinks, completes it, and claims the next. Its name is stable, so that after any kill it gets its own task back at once.
+type Agent struct {
+	// Name of the agent, as the workflows have it.
+	Name string
+	// Client of the gateway.
+	Client gatewayv1.AgentServiceClient
+	// Think is what it is for: Research, or Write.
+	Think func(Arguments) any
+	// Refused is told of an answer that was not taken.
+	Refused func(error)
 }
 
-// arguments are those of every task of the duet: a task has some of them.
-type arguments struct {
+// Arguments are those of every task of the duet: a task has some of them.
+type Arguments struct {
+	// Topic of the text, and its Brief.
 	Topic string `json:"topic"`
 	Brief string `json:"brief"`
+	// Draft that is to be reviewed. The writer is told the Round.
 	Draft string `json:"draft"`
 	Round int    `json:"round"`
 }
@@ -42,11 +48,11 @@ const (
 	claimFor = 5 * time.Second
 )
 
-// work goes on until ctx ends, whoever is away meanwhile.
-func (a *agent) work(ctx context.Context) {
+// Work goes on until ctx ends, whoever is away meanwhile.
+func (a *Agent) Work(ctx context.Context) {
 	for ctx.Err() == nil {
-		resp, err := a.client.ClaimTask(ctx, &gatewayv1.ClaimTaskRequest{
-			Namespace: a.namespace, Agent: a.name, Worker: a.name + "-1", Timeout: durationpb.New(claimFor),
+		resp, err := a.Client.ClaimTask(ctx, &gatewayv1.ClaimTaskRequest{
+			Namespace: workflow.Namespace, Agent: a.Name, Worker: a.Name + "-1", Timeout: durationpb.New(claimFor),
 		})
 		if err != nil {
 			_ = clock.Sleep(ctx, clock.Real(), stage.Blink) // the loop looks at ctx
@@ -54,27 +60,27 @@ func (a *agent) work(ctx context.Context) {
 		}
 		if task := resp.GetTask(); task != nil {
 			if err := a.take(ctx, task); err != nil && ctx.Err() == nil {
-				a.refused(fmt.Errorf("%s, task %s: %w", a.name, task.GetTaskId(), err))
+				a.Refused(fmt.Errorf("%s, task %s: %w", a.Name, task.GetTaskId(), err))
 			}
 		}
 	}
 }
 
 // take works on one task.
-func (a *agent) take(ctx context.Context, task *schedulerv1.ClaimedTask) error {
-	var args arguments
+func (a *Agent) take(ctx context.Context, task *schedulerv1.ClaimedTask) error {
+	var args Arguments
 	if err := json.Unmarshal(task.GetArguments(), &args); err != nil {
 		return err
 	}
 	if err := clock.Sleep(ctx, clock.Real(), thinking); err != nil {
 		return err
 	}
-	output, err := json.Marshal(a.think(args))
+	output, err := json.Marshal(a.Think(args))
 	if err != nil {
 		return err
 	}
 	_, err = stage.Insist(ctx, func(ctx context.Context) (*gatewayv1.AgentServiceCompleteTaskResponse, error) {
-		return a.client.CompleteTask(ctx, &gatewayv1.AgentServiceCompleteTaskRequest{
+		return a.Client.CompleteTask(ctx, &gatewayv1.AgentServiceCompleteTaskRequest{
 			Request: &schedulerv1.CompleteTaskRequest{ClaimToken: task.GetClaimToken(), Output: output},
 		})
 	})
@@ -87,8 +93,8 @@ func (a *agent) take(ctx context.Context, task *schedulerv1.ClaimedTask) error {
 // cites is what the researcher misses in a first draft.
 const cites = "Sources:"
 
-// research writes briefs, and reviews drafts: it accepts one that names its sources, which the writer does from the second on.
-func research(a arguments) any {
+// Research writes briefs, and reviews drafts: it accepts one that names its sources, which the writer does from the second on.
+func Research(a Arguments) any {
 	if a.Draft == "" {
 		return map[string]any{"brief": fmt.Sprintf("Half a page about %s, with sources.", a.Topic)}
 	}
@@ -98,18 +104,11 @@ func research(a arguments) any {
 	return map[string]any{"accepted": true, "remarks": ""}
 }
 
-// write writes drafts.
-func write(a arguments) any {
+// Write writes drafts.
+func Write(a Arguments) any {
 	draft := fmt.Sprintf("About %s. (Draft %d)", a.Topic, a.Round)
 	if a.Round > 1 {
 		draft += " " + cites + " a book."
 	}
 	return map[string]any{"draft": draft}
-}
-
-// hire lets an agent begin.
-func (d *demo) hire(name string) {
-	think := map[string]func(arguments) any{workflow.Researcher: research, workflow.Writer: write}[name]
-	a := &agent{namespace: namespace, name: name, client: d.read.Agents, think: think, refused: func(err error) { d.page.Line("%v", err) }}
-	d.atWork(a.work)
 }
