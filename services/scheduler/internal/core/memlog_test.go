@@ -81,6 +81,7 @@ func (m *memStore) FollowEvents(ctx context.Context, after *uint64, each func([]
 		if m.watch[id] == news {
 			delete(m.watch, id)
 		}
+		m.changed.Broadcast()
 	}()
 	each(nil, at)
 	for {

@@ -56,8 +56,11 @@ const (
 	maxRequestID = 128
 )
 
-// run consumes the log until ctx ends.
+// run consumes the log until ctx ends, or the shards are somebody else's: an event that was left to the next owner must not lie before the
+// place on record.
 func (t *triggers) run(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	log, records := t.s.opts.Events, t.s.opts.Records
 	if log == nil || records == nil || t.s.opts.Catalogue == nil {
 		return
@@ -69,10 +72,12 @@ func (t *triggers) run(ctx context.Context) {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		err := log.FollowEvents(ctx, after, func(events []LogEvent, cursor uint64) {
 			wait = firstWait
-			if t.take(ctx, events) {
-				after = &cursor
-				t.reached(ctx, cursor)
+			if !t.take(ctx, events) {
+				stop()
+				return
 			}
+			after = &cursor
+			t.reached(ctx, cursor)
 		})
 		if ctx.Err() != nil {
 			return
@@ -105,7 +110,7 @@ func (t *triggers) place(ctx context.Context) (after *uint64, ok bool) {
 	}
 }
 
-// take starts what a batch of events triggers; false: it was interrupted, and the events have to come again.
+// take starts what a batch of events triggers; false: this scheduler is at its end, and the events are the next one's.
 func (t *triggers) take(ctx context.Context, events []LogEvent) bool {
 	if len(events) == 0 {
 		return true

@@ -170,6 +170,30 @@ func TestAFencedTriggerIsNotLost(t *testing.T) {
 	}
 }
 
+// Nor does it take note of events that come after the one that it has left: its place in the log would lie behind that.
+func TestAFencedTriggerFollowsTheLogNoLonger(t *testing.T) {
+	w, c := newTriggered(t, triggered("1.0.0", ""))
+	w.logs.expected = []string{"a commit was refused"}
+	w.boot()
+	w.placed("0")
+	w.store.mu.Lock()
+	w.store.epoch++
+	w.store.mu.Unlock()
+	w.publish("order.placed", "e1", `{"order": "A"}`)
+	if err := <-w.ended; !errors.Is(err, ErrFenced) {
+		t.Fatalf("the scheduler ended with %v", err)
+	}
+	w.ended <- nil
+	w.publish("order.other", "e2", `{}`)
+	stop := w.ticking()
+	w.store.await(w.ctx, func() bool { return len(w.store.watch) == 1 || string(w.store.place["default/cursor/triggers"].Data) == "2" })
+	stop()
+	w.reboot()
+	if got := c.results(w, 1); !slices.Equal(got, []string{"started"}) {
+		t.Errorf("triggers came to %v", got)
+	}
+}
+
 // An event that cannot be used holds up nothing, and neither does a store that is away for a while.
 func TestTriggersGoOn(t *testing.T) {
 	w, c := newTriggered(t, triggered("1.0.0", ""))
