@@ -2,9 +2,11 @@ package core
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/clock"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
@@ -61,19 +63,39 @@ type Catalogue interface {
 }
 
 // inFull is an event with its data at hand. Data that is gone is left out; it fits no correlation then.
-func inFull(ctx context.Context, log EventLog, ev LogEvent) (LogEvent, error) {
+func (s *Scheduler) inFull(ctx context.Context, ev LogEvent) (LogEvent, error) {
 	ref := ev.Event.GetData().GetArtifact()
 	if ref == nil {
 		return ev, nil
 	}
-	data, err := log.Artifact(ctx, ev.Namespace, ref.GetDigest())
+	data, err := s.opts.Events.Artifact(ctx, ev.Namespace, ref.GetDigest())
+	if errors.Is(err, ErrNotFound) {
+		s.opts.Logger.Warn("the data of an event is gone", "namespace", ev.Namespace, "position", ev.Position, "error", err)
+		return ev, nil
+	}
 	if err != nil {
 		return ev, err
 	}
-	full := &workflowv1.EmittedEvent{
+	ev.Event = &workflowv1.EmittedEvent{
 		Id: ev.Event.GetId(), Type: ev.Event.GetType(), Source: ev.Event.GetSource(), Subject: ev.Event.GetSubject(),
 		Data: &workflowv1.Payload{Value: &workflowv1.Payload_Inline{Inline: data}},
 	}
-	ev.Event = full
 	return ev, nil
+}
+
+// inFullPatiently gets the data however long that takes, until ctx ends: the events after this one wait behind it.
+func (s *Scheduler) inFullPatiently(ctx context.Context, ev LogEvent) LogEvent {
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		full, err := s.inFull(ctx, ev)
+		if err == nil {
+			return full
+		}
+		if ctx.Err() == nil && !errors.Is(err, ErrAway) {
+			s.opts.Logger.Error("the data of an event cannot be read, and all events after it wait; it is tried again", "namespace", ev.Namespace,
+				"position", ev.Position, "error", err)
+		}
+		if clock.Sleep(ctx, s.opts.Clock, wait) != nil {
+			return ev
+		}
+	}
 }

@@ -99,15 +99,13 @@ func (r *router) subscribe(key RunKey, path string, wait *workflowv1.EventWait) 
 	r.employ()
 }
 
-// unsubscribe forgets a step; all of a run for the empty path.
+// unsubscribe forgets a step.
 func (r *router) unsubscribe(key RunKey, path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.count()
-	for at, sub := range r.subs.byRun[key] {
-		if at == path || path == "" {
-			r.subs.remove(sub)
-		}
+	if sub := r.subs.byRun[key][path]; sub != nil {
+		r.subs.remove(sub)
 	}
 }
 
@@ -168,7 +166,7 @@ func (r *router) readPage(ctx context.Context, sub *subscription, q *LogQuery) (
 		return false, err
 	}
 	for i := range page.Events {
-		if page.Events[i], err = r.inFull(ctx, page.Events[i]); err != nil {
+		if page.Events[i], err = r.s.inFull(ctx, page.Events[i]); err != nil {
 			return false, err
 		}
 	}
@@ -202,7 +200,7 @@ func (r *router) arrived(ctx context.Context, events []LogEvent) {
 		if !wanted {
 			continue
 		}
-		ev = r.patiently(ctx, ev)
+		ev = r.s.inFullPatiently(ctx, ev)
 		r.mu.Lock()
 		for _, sub := range r.subs.concerned(ev) {
 			switch {
@@ -230,22 +228,3 @@ func (r *router) hand(sub *subscription, ev LogEvent) {
 	r.s.post(sub.run, engine.EventArrived{StepPath: sub.path, Position: ev.Position, Event: ev.Event, PublishTime: ev.Time}, nil)
 }
 
-// inFull is the event with its data; data that is gone is left out.
-func (r *router) inFull(ctx context.Context, ev LogEvent) (LogEvent, error) {
-	full, err := inFull(ctx, r.log, ev)
-	if errors.Is(err, ErrNotFound) {
-		r.s.opts.Logger.Warn("the data of an event is gone", "namespace", ev.Namespace, "position", ev.Position, "error", err)
-		return ev, nil
-	}
-	return full, err
-}
-
-// patiently gets the data however long that takes: the events after this one wait behind it.
-func (r *router) patiently(ctx context.Context, ev LogEvent) LogEvent {
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		full, err := r.inFull(ctx, ev)
-		if err == nil || clock.Sleep(ctx, r.s.opts.Clock, wait) != nil {
-			return full
-		}
-	}
-}

@@ -173,15 +173,8 @@ func (t *triggers) index(defs []*workflow.Definition) {
 // fire starts the runs that an event triggers. It fails only when this scheduler ends: what cannot be started is counted and passed over, so that one
 // bad event does not hold up all that come after it.
 func (t *triggers) fire(ctx context.Context, list []trigger, ev LogEvent) error {
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		full, err := inFull(ctx, t.s.opts.Events, ev)
-		if err == nil || errors.Is(err, ErrNotFound) {
-			ev = full
-			break
-		}
-		if err := clock.Sleep(ctx, t.s.opts.Clock, wait); err != nil {
-			return err
-		}
+	if ev = t.s.inFullPatiently(ctx, ev); ctx.Err() != nil {
+		return ctx.Err()
 	}
 	value := engine.CloudEvent(ev.Event, ev.Time)
 	for _, tr := range list {
