@@ -318,11 +318,3 @@ func (r *Reader) Replays(ctx context.Context, runIDs []string) (differ []string,
 	}
 	return slices.Clip(differ), nil
 }
-
-// Open lists what waits for a person, of one run or of all.
-func (r *Reader) Open(ctx context.Context, runID string) ([]*statev1.EscalationRecord, error) {
-	resp, err := Insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
-		return r.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: r.Namespace, RunId: runID, PageSize: 500})
-	})
-	return resp.GetEscalations(), err
-}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
@@ -29,7 +30,7 @@ func (d *demo) audit(ctx context.Context, runs map[string]*workflowv1.Run, entri
 		switch run := runs[l.runID]; {
 		case run == nil:
 			a.lost = append(a.lost, fmt.Sprintf("run %s was acknowledged and is gone", l.runID))
-		case run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED:
+		case !stage.IsOver(run):
 			a.wrong = append(a.wrong, fmt.Sprintf("run %s has not ended: it is in %s", l.runID, run.GetState()))
 		}
 	}

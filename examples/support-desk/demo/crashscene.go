@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
@@ -45,10 +44,10 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *stage.Program
 		return err
 	}
 	var pids []string
-	for _, p := range d.suite.Processes() {
+	for _, p := range d.box.Suite.Processes() {
 		pids = append(pids, fmt.Sprint(p.PID()))
 	}
-	d.suite.KillAll()
+	d.box.Suite.KillAll()
 	with.Kill()
 	by, _ := tally(before, letters)
 	d.page.Line("after %s: kill -9 %s (signalbox) and %d (%s)", stage.Took(after), strings.Join(pids, " "), with.PID(), with.Name)
@@ -56,13 +55,13 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *stage.Program
 	if err := pause(ctx, d.random(200*time.Millisecond, 600*time.Millisecond)); err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeout(ctx, patience)
+	within, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	began := d.page.Age()
 	if err := with.Spawn(); err != nil {
 		return err
 	}
-	if err := d.suite.StartAll(within); err != nil {
+	if err := d.box.Suite.StartAll(within); err != nil {
 		return err
 	}
 	ready := d.page.Age() - began
@@ -90,7 +89,7 @@ func (d *demo) crash(ctx context.Context, letters []*letter, with *stage.Program
 func (d *demo) showMotion(ctx context.Context, before map[string]*workflowv1.Run, began time.Duration) error {
 	open := 0
 	for _, run := range before {
-		if run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
+		if !stage.IsOver(run) {
 			open++
 		}
 	}

@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/signalbox-dev/signalbox/examples/stage"
-
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/signalbox-dev/signalbox/examples/stage"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	recoveryv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/recovery/v1"
-	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
@@ -37,7 +35,7 @@ func (d *demo) deskDies(ctx context.Context) error {
 	}
 	d.page.Line("%s come in", stage.Count(len(letters), "letter", "letters"))
 	d.quote(letters, 5)
-	within, cancel := context.WithTimeout(ctx, patience)
+	within, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	select {
 	case status := <-ended:
@@ -69,7 +67,7 @@ func (d *demo) deskDies(ctx context.Context) error {
 
 // deskBack starts the desk again, as its supervisor would.
 func (d *demo) deskBack(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, patience)
+	within, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	if err := pause(ctx, d.random(200*time.Millisecond, 500*time.Millisecond)); err != nil {
 		return err
@@ -153,7 +151,7 @@ func (d *demo) effects() (map[string]int, error) {
 // breakerOpens keeps the desk away until its breaker opens, and lets it come back.
 func (d *demo) breakerOpens(ctx context.Context) error {
 	d.page.Section("3 · The tool server stays away, and its breaker opens", "Four failures among ten calls open the breaker: calls then wait instead of hammering a server that is down.")
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	changes, err := d.watchBreakers(ctx)
 	if err != nil {
@@ -196,9 +194,7 @@ func (d *demo) breakerOpens(ctx context.Context) error {
 // showWait tells what one of some runs waits for.
 func (d *demo) showWait(ctx context.Context, letters []*letter) error {
 	for _, l := range letters {
-		resp, err := stage.Insist(ctx, func(ctx context.Context) (*schedulerv1.ExplainRunResponse, error) {
-			return d.read.Control.ExplainRun(ctx, &schedulerv1.ExplainRunRequest{Namespace: workflow.Namespace, RunId: l.runID})
-		})
+		resp, err := d.read.Explain(ctx, l.runID)
 		if err != nil {
 			return err
 		}

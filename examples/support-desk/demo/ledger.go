@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
@@ -37,23 +36,14 @@ func (d *demo) ledger(ctx context.Context) error {
 	d.page.Sum("replayed", fmt.Sprintf("%d of %d histories give their run again, byte for byte", len(runs)-len(differ), len(runs)))
 	d.page.Sum("repeated", fmt.Sprint(len(a.repeated)))
 	d.page.Sum("lost", fmt.Sprint(len(a.lost)))
-	problems := slices.Concat(a.repeated, a.lost, a.wrong, differ)
-	if len(problems) == 0 {
-		d.page.Print("\n" + d.page.Bold(fmt.Sprintf("The ledger is clean (%s in all).", stage.Took(d.page.Age()))) + "\n")
-		return nil
-	}
-	d.page.Print("\n")
-	for _, p := range problems {
-		d.page.More("! %s", p)
-	}
-	return errUnclean
+	return d.page.Verdict("The ledger is clean", slices.Concat(a.repeated, a.lost, a.wrong, differ))
 }
 
 func (d *demo) showSums(runs map[string]*workflowv1.Run, entries []*statev1.LedgerEntry) {
 	outcomes, sums := map[string]int{}, &workflowv1.RunCounters{}
 	var events uint64
 	for _, run := range runs {
-		outcomes[outcome(run.GetOutcome())]++
+		outcomes[stage.Outcome(run.GetOutcome())]++
 		c := run.GetCounters()
 		sums.Steps += c.GetSteps()
 		sums.Retries += c.GetRetries()

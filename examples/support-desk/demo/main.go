@@ -6,43 +6,20 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"io"
+	"math/rand/v2"
+
+	"github.com/signalbox-dev/signalbox/examples/stage"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "\ndemo:", err)
-		os.Exit(1)
-	}
-}
+func main() { stage.Main(run) }
 
-func run(ctx context.Context, args []string) (err error) {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	d := newDemo(o)
-	defer func() {
-		interrupted := ctx.Err() != nil
-		if err = errors.Join(err, d.close(err != nil && !interrupted)); interrupted {
-			err = errInterrupted
-		}
-	}()
-	if err := d.open(ctx); err != nil {
-		return err
-	}
-	for _, scene := range []func(context.Context) error{d.oneCase, d.deskDies, d.breakerOpens, d.refundUndone, d.personAnswers, d.everythingDies, d.mailsArrived} {
-		if err := scene(ctx); err != nil {
-			return err
-		}
-	}
-	return d.ledger(ctx)
+	page := stage.NewPage(out)
+	d := &demo{opts: o, page: page, box: stage.NewBox(page, "desk", o.Options), rand: rand.New(rand.NewPCG(o.seed, 0x6465_6d6f))}
+	return d.box.Play(ctx, d.open, d.oneCase, d.deskDies, d.breakerOpens, d.refundUndone, d.personAnswers, d.everythingDies, d.mailsArrived, d.ledger)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 )
 
@@ -62,7 +61,7 @@ func (n *narrator) words(ev *workflowv1.HistoryEvent) string {
 	case *workflowv1.HistoryEvent_EscalationClosed:
 		return row("", fmt.Sprintf("%s decides: %s (%s)", f.EscalationClosed.GetDecidedBy(), f.EscalationClosed.GetDecision(), f.EscalationClosed.GetComment()))
 	case *workflowv1.HistoryEvent_RunEnded:
-		return fmt.Sprintf("run ends: %s", outcome(f.RunEnded.GetOutcome()))
+		return fmt.Sprintf("run ends: %s", stage.Outcome(f.RunEnded.GetOutcome()))
 	}
 	return ""
 }
@@ -132,6 +131,3 @@ func brief(what string, output []byte) string {
 		return strings.TrimSpace(string(output))
 	}
 }
-
-// outcome writes an outcome as the contract's readers know it.
-func outcome(o workflowv1.Outcome) string { return strings.TrimPrefix(o.String(), "OUTCOME_") }

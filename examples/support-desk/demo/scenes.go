@@ -8,13 +8,10 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
+	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
-
-// patience bounds every wait of the story; nothing depends on how long things take.
-const patience = 60 * time.Second
 
 // random gives a moment between two, by the seed.
 func (d *demo) random(from, to time.Duration) time.Duration {
@@ -42,8 +39,9 @@ func (d *demo) send(ctx context.Context, n int) ([]*letter, error) {
 	return sent, nil
 }
 
+// post starts the run of a letter. Asked again under the same request id, it starts no second one.
 func (d *demo) post(ctx context.Context, l *letter) error {
-	if err := d.read.start(ctx, l); err != nil {
+	if err := d.read.Start(ctx, workflow.Name, l.runID, "letter/"+l.runID, l.input); err != nil {
 		return err
 	}
 	d.letters = append(d.letters, l)
@@ -64,7 +62,7 @@ func (d *demo) quote(letters []*letter, most int) {
 // until looks at the runs again and again, tells when much has changed, and returns when done says so. The desk is up meanwhile, and its
 // operator looks at its breaker.
 func (d *demo) until(ctx context.Context, letters []*letter, done func(map[string]*workflowv1.Run) bool) (map[string]*workflowv1.Run, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	last, told, looked := "", -time.Second, -time.Second
 	for {
@@ -114,7 +112,7 @@ func allEnded(letters []*letter) func(map[string]*workflowv1.Run) bool {
 
 // follow tells a run as its history grows, until an event is the last.
 func (d *demo) follow(ctx context.Context, runID string, last func(*workflowv1.HistoryEvent) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stage.Patience)
 	defer cancel()
 	n := &narrator{}
 	return d.read.Follow(ctx, runID, func(ev *workflowv1.HistoryEvent) bool {

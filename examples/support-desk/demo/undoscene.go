@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
-	escalationv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/escalation/v1"
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 )
 
@@ -65,7 +64,7 @@ func (d *demo) books() (check.Books, error) {
 func (d *demo) personAnswers(ctx context.Context) error {
 	l := d.letters[len(d.letters)-1]
 	d.page.Section("5 · A person is asked, with everything they need", "This is `signalbox escalation show`, as Sam of the second line reads it.")
-	open, err := d.openEscalations(ctx, l.runID)
+	open, err := d.read.Open(ctx, l.runID)
 	if err != nil {
 		return err
 	}
@@ -88,13 +87,11 @@ func (d *demo) personAnswers(ctx context.Context) error {
 	if err := sam.Answer(ctx, workflow.Namespace, id); err != nil {
 		return err
 	}
-	record, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
-		return d.read.Inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: id})
-	})
+	envelope, err := d.read.Envelope(ctx, id)
 	if err != nil {
 		return err
 	}
-	closed := record.GetEnvelope().GetRecord().GetClosed()
+	closed := envelope.GetRecord().GetClosed()
 	d.page.Line("meanwhile the desk was mended. %s answers %q: %s", closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
 	if _, err := d.until(ctx, []*letter{l}, allEnded([]*letter{l})); err != nil {
 		return err
@@ -102,7 +99,7 @@ func (d *demo) personAnswers(ctx context.Context) error {
 	if err := d.showRefunds(l); err != nil {
 		return err
 	}
-	waiting, err := d.openEscalations(ctx, "")
+	waiting, err := d.read.Open(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -119,31 +116,20 @@ func (d *demo) personAnswers(ctx context.Context) error {
 // showAnswers tells how some decisions were taken.
 func (d *demo) showAnswers(ctx context.Context, records []*statev1.EscalationRecord) error {
 	for _, r := range records {
-		got, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.GetEnvelopeResponse, error) {
-			return d.read.Inbox.GetEnvelope(ctx, &escalationv1.GetEnvelopeRequest{Namespace: workflow.Namespace, EscalationId: r.GetId()})
-		})
+		envelope, err := d.read.Envelope(ctx, r.GetId())
 		if err != nil {
 			return err
 		}
-		closed := got.GetEnvelope().GetRecord().GetClosed()
+		closed := envelope.GetRecord().GetClosed()
 		d.page.Item("%-18s %s: %s, because %s", r.GetRunId(), closed.GetDecidedBy(), closed.GetDecision(), closed.GetComment())
 	}
 	return nil
 }
 
-// openEscalations lists what waits for a person, of one run or of all.
-func (d *demo) openEscalations(ctx context.Context, runID string) ([]*statev1.EscalationRecord, error) {
-	resp, err := stage.Insist(ctx, func(ctx context.Context) (*escalationv1.ListInboxResponse, error) {
-		return d.read.Inbox.ListInbox(ctx, &escalationv1.ListInboxRequest{Namespace: workflow.Namespace, RunId: runID, PageSize: 500})
-	})
-	return resp.GetEscalations(), err
-}
-
 // command runs signalbox against the suite and returns what it prints.
 func (d *demo) command(ctx context.Context, args ...string) (string, error) {
-	signalbox := strings.TrimSuffix(d.desk.Path, "desk") + "signalbox"
-	cmd := exec.CommandContext(ctx, signalbox, append(args, "--address", d.suite.Address("escalation"), "--namespace", workflow.Namespace)...)
-	cmd.Dir = d.dir
+	cmd := exec.CommandContext(ctx, filepath.Join(d.box.Bin, "signalbox"), append(args, "--address", d.box.Suite.Address("escalation"), "--namespace", workflow.Namespace)...)
+	cmd.Dir = d.box.Dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("signalbox %s: %w\n%s", strings.Join(args, " "), err, out)

@@ -1,29 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/examples/stage"
-
-	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
-	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
-
-// reader is Signalbox as anybody sees it over gRPC.
-type reader struct{ *stage.Reader }
-
-func newReader(s *suite.Suite) (*reader, error) {
-	r, err := stage.NewReader(s, workflow.Namespace)
-	return &reader{r}, err
-}
-
-// start starts a run for a letter. Asked again under the same request id, it starts no second one.
-func (r *reader) start(ctx context.Context, l *letter) error {
-	return r.Start(ctx, workflow.Name, l.runID, "letter/"+l.runID, l.input)
-}
 
 // place is where a run stands, in words.
 type place string
@@ -40,7 +23,7 @@ const (
 var places = []place{atDesk, atAgent, atLead, atSecond, settled}
 
 func placeOf(run *workflowv1.Run) place {
-	if run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_ENDED {
+	if stage.IsOver(run) {
 		return settled
 	}
 	for _, a := range run.GetActive() {
