@@ -277,6 +277,45 @@ func TestStepsBeforeTheWindowKeepTheirLastResult(t *testing.T) {
 	}
 }
 
+func edited(step, value string) *workflowv1.HistoryEvent {
+	return &workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_RunEdited{RunEdited: &workflowv1.RunEdited{StepId: step, Value: inline(value), EditedBy: "ann"}}}
+}
+
+// TestEditedDataIsShown: a gate that had read a value is asked again after an edit, and is to be decided on what holds now.
+func TestEditedDataIsShown(t *testing.T) {
+	d := newDesk(t, escalation.Config{HistoryWindow: 4}).withGate()
+	d.happened(
+		completed("s/old", succeeded, inline(`"o1"`)), // 2
+		completed("s/older", succeeded, inline(`"p1"`)),
+		edited("older", `"p2"`), // 4
+		completed("s/new", succeeded, inline(`"n1"`)),
+		edited("old", `"o2"`), // 6
+		edited("new", `"n2"`),
+		edited("", `{"order_id":"W2"}`), // 8, the window is 5 to 8
+	)
+	d.state.run.InputSequence = 8
+	d.state.run.Steps = map[string]*workflowv1.StepRecord{
+		"old": {Status: succeeded, OutputSequence: 6}, "older": {Status: succeeded, OutputSequence: 4}, "new": {Status: succeeded, OutputSequence: 7},
+	}
+	got := d.envelope(t)
+	if diff := cmp.Diff([]string{`older SUCCEEDED "p2"`, `s/new SUCCEEDED "n2"`, `old SUCCEEDED "o2"`}, steps(got)); diff != "" {
+		t.Error(diff)
+	}
+	if string(got.GetInput()) != `{"order_id":"W2"}` {
+		t.Errorf("input %s", got.GetInput())
+	}
+
+	asked := d.record().GetOpenSequence()
+	d.happened(edited("", `{"order_id":"W3"}`), edited("new", `"n3"`))
+	d.state.run.InputSequence = 9
+	d.record().OpenSequence = asked
+	d.decided()
+	got = d.envelope(t)
+	if string(got.GetInput()) != `{"order_id":"W2"}` || !slices.Contains(steps(got), `s/new SUCCEEDED "n2"`) {
+		t.Errorf("of a question that has ended: input %s, steps %q", got.GetInput(), steps(got))
+	}
+}
+
 func TestRecentEventsAreTwentyAroundTheQuestion(t *testing.T) {
 	for _, test := range []struct{ events, asked, first, last int }{
 		{10, 10, 1, 10},

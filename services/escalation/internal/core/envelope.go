@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -87,13 +88,48 @@ func (i *Inbox) gatherSubject(ctx context.Context, envelope *Envelope) error {
 	return nil
 }
 
+// gatherInput brings the run's input as it is now, or of an escalation that has ended as it was before the question.
 func (i *Inbox) gatherInput(ctx context.Context, envelope *Envelope) error {
-	started, err := i.started(ctx, envelope.Record)
+	input, err := i.edited(ctx, envelope)
 	if err != nil {
 		return err
 	}
-	envelope.Input, err = i.whole(ctx, envelope.Record.Namespace, started.GetInput())
+	if input == nil {
+		started, err := i.started(ctx, envelope.Record)
+		if err != nil {
+			return err
+		}
+		input = started.GetInput()
+	}
+	envelope.Input, err = i.whole(ctx, envelope.Record.Namespace, input)
 	return err
+}
+
+// edited is the input that an edit has put in the place of the first one; nil: there was none. Of an escalation that has ended it is the newest
+// before it, within the part of the history that is searched.
+func (i *Inbox) edited(ctx context.Context, envelope *Envelope) (input *workflowv1.Payload, err error) {
+	note := func(event *workflowv1.HistoryEvent) {
+		if e := event.GetRunEdited(); e != nil && e.GetStepId() == "" {
+			input = e.GetValue()
+		}
+	}
+	sequence, run := envelope.Run.GetInputSequence(), envelope.Record.run()
+	first, last := i.window(envelope)
+	switch {
+	case sequence == 0:
+		return nil, nil
+	case sequence > last:
+		err := i.ports.Runs.EachEvent(ctx, run, first, last, note)
+		return input, err
+	}
+	events, err := i.ports.Runs.Events(ctx, run, []uint64{sequence})
+	for _, event := range events {
+		note(event)
+	}
+	if err == nil && input == nil {
+		err = fmt.Errorf("event %d of run %q in namespace %q holds no input", sequence, run.ID, run.Namespace)
+	}
+	return input, err
 }
 
 // gatherFailing finds the operation in question: the one the escalation is about, else the one whose error led to it.

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -41,14 +42,7 @@ type finished struct {
 // gatherSteps tells the steps so far: every visit within the newest part of the history, and of steps that ended before that their
 // last result. So it is bounded however long the history grew. Of an escalation that has ended it tells those before the question.
 func (i *Inbox) gatherSteps(ctx context.Context, envelope *Envelope) error {
-	last := envelope.Run.GetSequence()
-	if envelope.Record.State != StateOpen {
-		last = min(last, envelope.Record.OpenSequence)
-	}
-	first := uint64(1)
-	if last > i.historyWindow {
-		first = last - i.historyWindow + 1
-	}
+	first, last := i.window(envelope)
 	steps, err := i.stepsBefore(ctx, envelope, first)
 	if err != nil {
 		return err
@@ -71,6 +65,18 @@ func (i *Inbox) gatherSteps(ctx context.Context, envelope *Envelope) error {
 		envelope.Steps = append(envelope.Steps, step.Step)
 	}
 	return nil
+}
+
+// window is the newest part of the history, up to now, or to the question that has ended.
+func (i *Inbox) window(envelope *Envelope) (first, last uint64) {
+	last = envelope.Run.GetSequence()
+	if envelope.Record.State != StateOpen {
+		last = min(last, envelope.Record.OpenSequence)
+	}
+	if last > i.historyWindow {
+		return last - i.historyWindow + 1, last
+	}
+	return 1, last
 }
 
 // stepsBefore returns the last results that the head of the run names by events before first, in order of completion. Those without
@@ -103,7 +109,7 @@ func (i *Inbox) stepsBefore(ctx context.Context, envelope *Envelope, first uint6
 	return steps, nil
 }
 
-// outputOf returns the step and the output that an event holds.
+// outputOf returns the step and the output that an event holds. Of an edit, only the step's id is known.
 func outputOf(event *workflowv1.HistoryEvent) (stepPath string, output *workflowv1.Payload) {
 	switch fact := event.GetFact().(type) {
 	case *workflowv1.HistoryEvent_StepCompleted:
@@ -112,6 +118,8 @@ func outputOf(event *workflowv1.HistoryEvent) (stepPath string, output *workflow
 		return fact.OperationSucceeded.GetStepPath(), fact.OperationSucceeded.GetOutput()
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetStepPath(), fact.OutcomeSettled.GetOutput()
+	case *workflowv1.HistoryEvent_RunEdited:
+		return fact.RunEdited.GetStepId(), fact.RunEdited.GetValue()
 	}
 	return "", nil
 }
@@ -132,8 +140,26 @@ func fold(steps []*finished, event *workflowv1.HistoryEvent) []*finished {
 		if fact.UndoSettled.GetSucceeded() {
 			markUndone(steps, fact.UndoSettled.GetStepPath())
 		}
+	case *workflowv1.HistoryEvent_RunEdited:
+		if fact.RunEdited.GetStepId() != "" {
+			ended.Path, ended.output = outputOf(event)
+			ended.Status = workflowv1.StepStatus_STEP_STATUS_SUCCEEDED
+			return edit(steps, ended)
+		}
 	}
 	return steps
+}
+
+// edit puts another output in the place of that of a step's newest visit. One that ended before the steps at hand is added: the step's id is all
+// that edited has for a path.
+func edit(steps []*finished, edited *finished) []*finished {
+	for _, step := range slices.Backward(steps) {
+		if step.Path[strings.LastIndexByte(step.Path, '/')+1:] == edited.Path {
+			step.output, step.reused = edited.output, 0
+			return steps
+		}
+	}
+	return append(steps, edited)
 }
 
 // markUndone marks the newest success of a step, which is the one that an undo takes back first.
