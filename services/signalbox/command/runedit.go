@@ -126,6 +126,8 @@ func valueOf(event *workflowv1.HistoryEvent) *workflowv1.Payload {
 		return fact.StepCompleted.GetOutput()
 	case *workflowv1.HistoryEvent_OperationSucceeded:
 		return fact.OperationSucceeded.GetOutput()
+	case *workflowv1.HistoryEvent_OutcomeSettled:
+		return fact.OutcomeSettled.GetOutput()
 	default:
 		return nil
 	}

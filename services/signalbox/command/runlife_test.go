@@ -130,7 +130,7 @@ func TestMigrate(t *testing.T) {
 func TestEditOfFieldsChangesWhatIsThere(t *testing.T) {
 	term, suite := newTerminal(t), startSuite(t, "")
 	suite.on("EditRun", &schedulerv1.EditRunResponse{Sequence: 21, BackTo: "review"})
-	suite.on("GetRun", &statev1.GetRunResponse{Run: &workflowv1.Run{Id: "run-1", Sequence: 20, Steps: map[string]*workflowv1.StepRecord{"order": {OutputSequence: 4}}}})
+	suite.on("GetRun", &statev1.GetRunResponse{Run: &workflowv1.Run{Id: "run-1", Sequence: 20, Steps: map[string]*workflowv1.StepRecord{"order": {OutputSequence: 4}, "refund": {OutputSequence: 9}}}})
 	suite.on("GetHistoryEvents", func(int) any {
 		request := suite.requests[len(suite.requests)-1].(*statev1.GetHistoryEventsRequest)
 		event := &workflowv1.HistoryEvent{Sequence: request.GetSequences()[0]}
@@ -139,6 +139,8 @@ func TestEditOfFieldsChangesWhatIsThere(t *testing.T) {
 			event.Fact = &workflowv1.HistoryEvent_RunStarted{RunStarted: &workflowv1.RunStarted{Input: inline(`{"city":"Basel","zip":4000}`)}}
 		case 4:
 			event.Fact = &workflowv1.HistoryEvent_StepCompleted{StepCompleted: &workflowv1.StepCompleted{Output: inline(`{"total":90,"lines":[1]}`)}}
+		case 9: // nobody knew whether the call had an effect, until a probe found it
+			event.Fact = &workflowv1.HistoryEvent_OutcomeSettled{OutcomeSettled: &workflowv1.OutcomeSettled{Happened: true, Output: inline(`{"id":"r-1","amount":90}`)}}
 		}
 		return &statev1.GetHistoryEventsResponse{Events: []*workflowv1.HistoryEvent{event}}
 	})
@@ -149,6 +151,10 @@ func TestEditOfFieldsChangesWhatIsThere(t *testing.T) {
 	}
 	term.to(suite, "run", "edit", "run-1", "--step", "order", "-f", "total:=95.5").want(t, 0, "changed the output of order of run-1")
 	if request = got[*schedulerv1.EditRunRequest](t, suite); !sameJSON(t, string(request.GetValue()), `{"total":95.5,"lines":[1]}`) {
+		t.Errorf("sent: %s", request.GetValue())
+	}
+	term.to(suite, "run", "edit", "run-1", "--step", "refund", "-f", "amount:=80").want(t, 0)
+	if request = got[*schedulerv1.EditRunRequest](t, suite); !sameJSON(t, string(request.GetValue()), `{"id":"r-1","amount":80}`) {
 		t.Errorf("sent: %s", request.GetValue())
 	}
 	term.to(suite, "run", "edit", "run-1", "--step", "order", "--value", "null").want(t, 0)
