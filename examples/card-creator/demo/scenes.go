@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/signalbox-dev/signalbox/examples/card-creator/workflow"
 	"github.com/signalbox-dev/signalbox/examples/stage"
 	schedulerv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/scheduler/v1"
-	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
 
@@ -169,24 +167,14 @@ func (d *demo) compare() error {
 // showCards tells how each card went.
 func (d *demo) showCards(ctx context.Context) error {
 	d.page.Section("2 · How the cards went", "Scores are the critic's; below the gate the card is drafted again, twice at most. One card that fails is tolerated.")
-	runs, err := d.cards(ctx, deckRun)
+	cards, err := d.stories(ctx, deckRun)
 	if err != nil {
 		return err
 	}
-	for _, run := range inOrder(runs) {
-		c, err := d.story(ctx, run)
-		if err != nil {
-			return err
-		}
+	for _, c := range cards {
 		d.page.More("%s", c.line())
 	}
 	return nil
-}
-
-func inOrder(runs map[string]*workflowv1.Run) []*workflowv1.Run {
-	return slices.SortedFunc(maps.Values(runs), func(a, b *workflowv1.Run) int {
-		return cmp.Or(a.GetStartTime().AsTime().Compare(b.GetStartTime().AsTime()), strings.Compare(a.GetId(), b.GetId()))
-	})
 }
 
 // approve lets a person publish the deck.
@@ -272,16 +260,12 @@ func (d *demo) refuseAndUndo(ctx context.Context) error {
 		return err
 	}
 	d.page.Line("it has ended %s", stage.Outcome(run.GetOutcome()))
-	runs, err := d.cards(ctx, undoneRun)
+	cards, err := d.stories(ctx, undoneRun)
 	if err != nil {
 		return err
 	}
-	for _, run := range inOrder(runs) {
-		c, err := d.story(ctx, run)
-		if err != nil {
-			return err
-		}
-		d.page.More("%-17s %s, %d undone", c.name, stage.Outcome(run.GetOutcome()), run.GetCounters().GetCompensated())
+	for _, c := range cards {
+		d.page.More("%-17s %s, %d undone", c.name, stage.Outcome(c.run.GetOutcome()), c.run.GetCounters().GetCompensated())
 	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -21,6 +24,26 @@ type card struct {
 	// tokens that were told; pictures that were asked for, by their keys.
 	tokens uint64
 	keys   []string
+}
+
+// stories are those of a deck's cards, in the order in which they were begun.
+func (d *demo) stories(ctx context.Context, deck string) ([]*card, error) {
+	runs, err := d.cards(ctx, deck)
+	if err != nil {
+		return nil, err
+	}
+	begun := slices.SortedFunc(maps.Values(runs), func(a, b *workflowv1.Run) int {
+		return cmp.Or(a.GetStartTime().AsTime().Compare(b.GetStartTime().AsTime()), strings.Compare(a.GetId(), b.GetId()))
+	})
+	var all []*card
+	for _, run := range begun {
+		c, err := d.story(ctx, run)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // story reads the history of a card.
