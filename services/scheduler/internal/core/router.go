@@ -227,4 +227,3 @@ func (r *router) hand(sub *subscription, ev LogEvent) {
 	}
 	r.s.post(sub.run, engine.EventArrived{StepPath: sub.path, Position: ev.Position, Event: ev.Event, PublishTime: ev.Time}, nil)
 }
-

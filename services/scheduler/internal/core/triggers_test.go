@@ -186,7 +186,9 @@ func TestAFencedTriggerFollowsTheLogNoLonger(t *testing.T) {
 	w.ended <- nil
 	w.publish("order.other", "e2", `{}`)
 	stop := w.ticking()
-	w.store.await(w.ctx, func() bool { return len(w.store.watch) == 1 || string(w.store.place["default/cursor/triggers"].Data) == "2" })
+	w.store.await(w.ctx, func() bool {
+		return len(w.store.watch) == 1 || string(w.store.place["default/cursor/triggers"].Data) == "2"
+	})
 	stop()
 	w.reboot()
 	if got := c.results(w, 1); !slices.Equal(got, []string{"started"}) {
