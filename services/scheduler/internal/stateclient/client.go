@@ -31,6 +31,7 @@ type Client struct {
 	clock       clock.Clock
 	logger      *slog.Logger
 	compiled    cache
+	lookups     reads[*workflow.Definition]
 }
 
 var _ core.Store = (*Client)(nil)
@@ -189,14 +190,4 @@ func (c *Client) Operations(ctx context.Context, key core.RunKey, stepPath strin
 			return ops, nil
 		}
 	}
-}
-
-// Definition implements core.Store.
-func (c *Client) Definition(ctx context.Context, namespace, digest string) (*workflow.Definition, error) {
-	return c.definition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Digest: digest})
-}
-
-// Latest implements core.Store.
-func (c *Client) Latest(ctx context.Context, namespace, name, version string) (*workflow.Definition, error) {
-	return c.definition(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Name: name, Version: version})
 }

@@ -4,53 +4,65 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
-// cache keeps compiled definitions by digest, and for a moment which digest a name and version stand for: a burst of starts of one
-// workflow reads its definition once.
+// cache keeps compiled definitions by digest, and which one a version of a workflow is: neither ever changes. Which version is the highest
+// does: the one that was is kept, so that state needs to give it only when it is not any more.
 type cache struct {
 	mu       sync.Mutex
 	byDigest map[string]*workflow.Definition
-	byName   map[string]named
+	byName   map[string]*workflow.Definition
 }
 
-type named struct {
-	def   *workflow.Definition
-	until time.Time
-}
+// maxCached bounds what is kept.
+const maxCached = 1024
 
-const (
-	// nameAge is how long a name without version is believed: a new version starts runs at the latest after it.
-	nameAge = 200 * time.Millisecond
-	// maxCached bounds what is kept.
-	maxCached = 1024
-)
-
-func (c *Client) definition(ctx context.Context, req *statev1.GetDefinitionRequest) (*workflow.Definition, error) {
-	key := req.GetNamespace() + "/" + req.GetName() + "@" + req.GetVersion()
-	now := c.clock.Now()
-	if def := c.compiled.get(req.GetDigest(), key, now); def != nil {
+// Definition implements core.Store.
+func (c *Client) Definition(ctx context.Context, namespace, digest string) (*workflow.Definition, error) {
+	if def := c.compiled.definition(digest); def != nil {
 		return def, nil
+	}
+	return c.read(ctx, &statev1.GetDefinitionRequest{Namespace: namespace, Digest: digest}, nil)
+}
+
+// Latest implements core.Store. The highest version is never one that another had replaced when it was asked for: whoever registers a version
+// starts it from then on.
+func (c *Client) Latest(ctx context.Context, namespace, name, version string) (*workflow.Definition, error) {
+	key := namespace + "/" + name + "@" + version
+	if def := c.compiled.named(key); def != nil && version != "" {
+		return def, nil
+	}
+	return c.lookups.get(ctx, key, func(ctx context.Context) (*workflow.Definition, error) {
+		req := &statev1.GetDefinitionRequest{Namespace: namespace, Name: name, Version: version}
+		def, err := c.read(ctx, req, c.compiled.named(key))
+		if err == nil {
+			c.compiled.name(key, def)
+		}
+		return def, err
+	})
+}
+
+// read reads a definition; have is what it was before, or nil.
+func (c *Client) read(ctx context.Context, req *statev1.GetDefinitionRequest, have *workflow.Definition) (*workflow.Definition, error) {
+	if have != nil {
+		req.KnownDigest = have.Digest
 	}
 	resp, err := c.definitions.GetDefinition(ctx, req)
 	if err != nil {
 		return nil, known(err)
 	}
-	def, err := c.compile(resp.GetDefinition())
-	if err != nil {
-		return nil, err
+	if have != nil && have.Digest == resp.GetDefinition().GetDigest() {
+		return have, nil
 	}
-	c.compiled.put(def, key, now, req.GetName() != "")
-	return def, nil
+	return c.compile(resp.GetDefinition())
 }
 
 // compile makes a definition of what is stored, or takes the one that is at hand.
 func (c *Client) compile(d *statev1.DefinitionVersion) (*workflow.Definition, error) {
-	if def := c.compiled.get(d.GetDigest(), "", time.Time{}); def != nil {
+	if def := c.compiled.definition(d.GetDigest()); def != nil {
 		return def, nil
 	}
 	def, err := workflow.Rebuild(d.GetDefinition(), d.GetTools())
@@ -60,30 +72,36 @@ func (c *Client) compile(d *statev1.DefinitionVersion) (*workflow.Definition, er
 	if def.Digest != d.GetDigest() {
 		return nil, fmt.Errorf("definition %s %s compiles to digest %s instead of %s", d.GetName(), d.GetVersion(), def.Digest, d.GetDigest())
 	}
-	c.compiled.put(def, "", time.Time{}, false)
+	c.compiled.keep(def)
 	return def, nil
 }
 
-func (c *cache) get(digest, key string, now time.Time) *workflow.Definition {
+func (c *cache) definition(digest string) *workflow.Definition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if digest != "" {
-		return c.byDigest[digest]
-	}
-	if n, ok := c.byName[key]; ok && now.Before(n.until) {
-		return n.def
-	}
-	return nil
+	return c.byDigest[digest]
 }
 
-func (c *cache) put(def *workflow.Definition, key string, now time.Time, byName bool) {
+func (c *cache) named(key string) *workflow.Definition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byDigest == nil || len(c.byDigest) >= maxCached || len(c.byName) >= maxCached {
-		c.byDigest, c.byName = map[string]*workflow.Definition{}, map[string]named{}
+	return c.byName[key]
+}
+
+func (c *cache) keep(def *workflow.Definition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byDigest == nil || len(c.byDigest) >= maxCached {
+		c.byDigest = map[string]*workflow.Definition{}
 	}
 	c.byDigest[def.Digest] = def
-	if byName {
-		c.byName[key] = named{def: def, until: now.Add(nameAge)}
+}
+
+func (c *cache) name(key string, def *workflow.Definition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byName == nil || len(c.byName) >= maxCached {
+		c.byName = map[string]*workflow.Definition{}
 	}
+	c.byName[key] = def
 }

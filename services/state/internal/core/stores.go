@@ -244,7 +244,7 @@ type RecordCondition struct {
 type DefinitionStore interface {
 	// AddDefinition keeps a version. When the version exists already, nothing is changed and the existing one is returned instead.
 	AddDefinition(ctx context.Context, d *Definition) (kept *Definition, created bool, err error)
-	// FindDefinition reads one version; nil when there is none.
+	// FindDefinition reads one version; nil when there is none. Of the one that is Known it reads namespace, name, version and digest.
 	FindDefinition(ctx context.Context, key DefinitionKey) (*Definition, error)
 	// ListDefinitions lists versions in the reverse order of their registration, without sources.
 	ListDefinitions(ctx context.Context, query DefinitionQuery, page Page) (definitions []*Definition, next string, err error)
@@ -255,6 +255,8 @@ type DefinitionStore interface {
 // DefinitionKey names a version: by Digest when that is set, else by Name and Version, of which an empty one means the highest.
 type DefinitionKey struct {
 	Namespace, Name, Version, Digest string
+	// Known is the digest of a version that whoever asks has. Empty: none.
+	Known string
 }
 
 // DefinitionQuery selects versions.

@@ -38,6 +38,7 @@ func (s *definitionServer) GetDefinition(
 ) (*statev1.GetDefinitionResponse, error) {
 	found, err := s.rules.Get(ctx, core.DefinitionKey{
 		Namespace: namespaceOf(req.GetNamespace()), Name: req.GetName(), Version: req.GetVersion(), Digest: req.GetDigest(),
+		Known: req.GetKnownDigest(),
 	})
 	if err != nil {
 		return nil, Failure(err)

@@ -62,6 +62,10 @@ func testDefinitions(t *testing.T, f *fixture) {
 	wantList(t, "findings", got.Findings, want.Findings)
 	wantEqual(t, "by version", find(core.DefinitionKey{Name: "refund", Version: "1.2.0"}).Digest, "d3")
 	wantEqual(t, "by digest", find(core.DefinitionKey{Digest: "d1"}).Version, "1.9.0")
+	known := find(core.DefinitionKey{Name: "refund", Known: "d2"})
+	wantEqual(t, "the version that is known", known.Version+" "+known.Digest, "1.10.0 d2")
+	wantEqual(t, "has its definition", known.Proto != nil, false)
+	wantEqual(t, "the one after that which is known", find(core.DefinitionKey{Name: "refund", Known: "d1"}).Proto != nil, true)
 	for _, key := range []core.DefinitionKey{{Name: "refnud"}, {Name: "refund", Version: "2.0.0"}, {Digest: "d5"}} {
 		if d := find(key); d != nil {
 			t.Errorf("%+v finds %s %s", key, d.Name, d.Version)

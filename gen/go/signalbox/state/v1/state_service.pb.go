@@ -464,7 +464,9 @@ type GetDefinitionRequest struct {
 	// Version. Unset: the highest.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Digest; excludes name and version.
-	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Digest of a version that the caller has. When that is the one, the answer names it and leaves out the rest. Unset: all is wanted.
+	KnownDigest   string `protobuf:"bytes,5,opt,name=known_digest,json=knownDigest,proto3" json:"known_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,10 +529,17 @@ func (x *GetDefinitionRequest) GetDigest() string {
 	return ""
 }
 
+func (x *GetDefinitionRequest) GetKnownDigest() string {
+	if x != nil {
+		return x.KnownDigest
+	}
+	return ""
+}
+
 // GetDefinitionResponse holds it.
 type GetDefinitionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version.
+	// The version; of the one of known_digest namespace, name, version and digest alone.
 	Definition    *DefinitionVersion `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4638,12 +4647,13 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\x06source\x18\a \x01(\fR\x06source\x12;\n" +
 	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x127\n" +
-	"\bfindings\x18\t \x03(\v2\x1b.signalbox.state.v1.FindingR\bfindings\"z\n" +
+	"\bfindings\x18\t \x03(\v2\x1b.signalbox.state.v1.FindingR\bfindings\"\x9d\x01\n" +
 	"\x14GetDefinitionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
-	"\x06digest\x18\x04 \x01(\tR\x06digest\"^\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12!\n" +
+	"\fknown_digest\x18\x05 \x01(\tR\vknownDigest\"^\n" +
 	"\x15GetDefinitionResponse\x12E\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2%.signalbox.state.v1.DefinitionVersionR\n" +
