@@ -345,7 +345,7 @@ func (m *machine) handled(c choice, p *workflowv1.Problem, action string, ev *wo
 // giveUp leaves a failed step. A step whose operation had its effect nevertheless, or may have had it, keeps that effect on record, and
 // what undoes it.
 func (m *machine) giveUp(s *instance, p *workflowv1.Problem) {
-	if a := activeByPath(m.run, s.Path); effectLeft(a) != nil || a.GetComposite().GetEffects() > 0 || a.GetEndedChild() != nil {
+	if leavesEffect(activeByPath(m.run, s.Path)) {
 		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_FAILED, problem: p})
 		return
 	}
@@ -372,7 +372,7 @@ func (m *machine) fallbackOutput(s *instance, c choice, p *workflowv1.Problem) b
 
 // beginFallback runs the handler's step in place of the failed one. It reports whether the step has its result.
 func (m *machine) beginFallback(s *instance, c choice, p *workflowv1.Problem) bool {
-	if a := activeByPath(m.run, s.Path); effectLeft(a) != nil || a.GetEndedChild() != nil {
+	if leavesEffect(activeByPath(m.run, s.Path)) {
 		m.giveUp(s, p) // the effect of the step itself goes on record first
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{

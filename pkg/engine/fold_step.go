@@ -98,8 +98,9 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 		a.Problem = e.GetProblem()
 	}
 	if e.GetFallback() != "" && e.GetFallback() != a.GetFallback() {
-		// The fallback begins afresh, with time of its own: the operation or task before it is over.
+		// The fallback begins afresh, with time of its own: what the step did before it is over.
 		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline, a.EndedChild, a.CacheKey = e.GetFallback(), nil, nil, "", nil, nil, ""
+		a.Composite = nil
 	}
 	if e.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED {
 		a.Deadline = nil // the step's time does not run while a person has it

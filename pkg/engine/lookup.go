@@ -121,17 +121,22 @@ func effectLeft(a *workflowv1.ActiveStep) *workflowv1.OpenOperation {
 	return nil
 }
 
+// leavesEffect reports whether an open step has had an effect above READ, or may have had one: by its operation, its items or its sub-workflow.
+func leavesEffect(a *workflowv1.ActiveStep) bool {
+	return effectLeft(a) != nil || a.GetComposite().GetEffects() > 0 || a.GetEndedChild() != nil
+}
+
 // mustStand reports whether an effect that a step leaves keeps the step from having it again: one that happened does, and one in doubt
 // unless having it twice is having it once. (A key does not help here: a new visit has a new one.)
 func mustStand(op *workflowv1.OpenOperation) bool {
 	return op.GetOutputSequence() != 0 || unknown(op) && op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE
 }
 
-// repeatable reports whether an open step may be tried again without a second effect: nothing of it stands, and nothing above
-// IDEMPOTENT_WRITE is in doubt.
+// repeatable reports whether an open step may be tried again without a second effect: nothing of it stands, not of a map's items either, and
+// nothing above IDEMPOTENT_WRITE is in doubt.
 func repeatable(a *workflowv1.ActiveStep) bool {
 	op := effectLeft(a)
-	if a.GetEndedChild() != nil {
+	if a.GetEndedChild() != nil || a.GetComposite().GetEffects() > 0 {
 		return false
 	}
 	return op == nil || op.GetOutputSequence() == 0 && harmless(op)
