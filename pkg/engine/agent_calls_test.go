@@ -177,3 +177,39 @@ func TestReleaseWithAnOpenCall(t *testing.T) {
 		t.Errorf("sent %v", w.sent())
 	}
 }
+
+// The calls of an agent that works in place of a failed step are governed as any agent's: their tool's probe is asked.
+func TestCallsOfAFallbacksAgent(t *testing.T) {
+	w := begin(t, `
+steps:
+	- id: x
+		tool: {server: s, tool: read}
+		`+on(`{types: ["*"], fallback: {step: {id: fb, agent: {agent: helper, allowed_tools: [s/probed], max_effect: write, budget: {max_turns: 9, max_tokens: 999}}}}}`)+`
+`)
+	w.fail("s/read", invalid)
+	a := w.works("t")
+	a.calls("s/probed", `{"n":1}`)
+	w.lose("s/probed")
+	w.answer("s/find", `{"found":true}`)
+	w.give(engine.CompleteTask{StepPath: path, TokenDigest: a.token, Output: json.RawMessage(`1`)})
+	w.ends(succeeded)
+}
+
+// The undo of an agent's step sees the arguments of its task.
+func TestUndoOfAnAgentsStep(t *testing.T) {
+	w := begin(t, `
+steps:
+	- id: x
+		agent: {agent: helper, arguments: {id: "${input.id}"}, allowed_tools: [s/write], max_effect: write, budget: {max_turns: 9, max_tokens: 999}}
+		compensate: {tool: {server: s, tool: undo, arguments: {id: "${original.arguments.id}", n: "${original.output.n}"}}}
+	- {id: bad, tool: {server: s, tool: read}}
+`)
+	a := w.works("t")
+	w.give(engine.CompleteTask{StepPath: path, TokenDigest: a.token, Output: json.RawMessage(`{"n":1}`)})
+	w.fail("s/read", invalid)
+	w.undoes(path)
+	w.ends(failed)
+	if got := w.sent()[1]; got != `undo{"id":"o1","n":1}` {
+		t.Errorf("sent was %s", got)
+	}
+}

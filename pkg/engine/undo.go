@@ -23,7 +23,8 @@ func (m *machine) compensationRecord(s *instance, work *workflow.Step, op *workf
 	}
 	scope := m.scopeAt(s)
 	scope.Original = &workflow.Original{Output: nullable(output)}
-	if seq := max(op.GetArgumentsSequence(), child.GetInputSequence()); seq != 0 {
+	task := activeByPath(m.run, s.Path).GetTask()
+	if seq := max(op.GetArgumentsSequence(), child.GetInputSequence(), task.GetOfferSequence()); seq != 0 {
 		scope.Original.Arguments = argumentsOf(m.event(seq))
 	}
 	if op.GetOutputSequence() != 0 {

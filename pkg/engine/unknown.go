@@ -101,8 +101,8 @@ func (m *machine) settleTime(s *instance, a *workflowv1.ActiveStep, op *workflow
 func (m *machine) policyOf(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) *workflow.ToolPolicy {
 	switch op.GetPurpose() {
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL:
-		if s.Agent != nil && s.Agent.Tools[op.GetServer()+"/"+op.GetTool()] != nil {
-			return s.Agent.Tools[op.GetServer()+"/"+op.GetTool()]
+		if task := m.workOf(s, a).Agent; task != nil && task.Tools[op.GetServer()+"/"+op.GetTool()] != nil {
+			return task.Tools[op.GetServer()+"/"+op.GetTool()]
 		}
 	case workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION:
 		if s.Compensate != nil && s.Compensate.Tool != nil {
