@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"testing"
+	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -73,4 +74,16 @@ steps:
 		w.answer("s/put", "1")
 		w.ends(succeeded)
 	})
+}
+
+// The time of a step that waits begins once: with the wish for its lock.
+func TestTheTimeOfAWaitWithALock(t *testing.T) {
+	w := begin(t, `
+resources: {locks: {one: {key: "'one'", rank: 20}}}
+steps: [{id: x, locks: [{lock: one}], wait: {duration: 5m}, timeout: 3m}]
+`)
+	w.after(2 * time.Minute)
+	w.give(engine.LockAcquired{AcquisitionID: w.wanted("main/x"), Token: "t"})
+	w.after(time.Minute)
+	w.ends(failed)
 }

@@ -185,7 +185,7 @@ func (m *machine) beginWait(s *instance, w *workflow.WaitStep) bool {
 		return m.complete(s, completion{})
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_StepWaiting{StepWaiting: &workflowv1.StepWaiting{
-		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME, WakeTime: m.at(until), StepDeadline: m.after(s.Timeout),
+		StepPath: s.Path, StepId: s.ID, Status: workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME, WakeTime: m.at(until), StepDeadline: m.stepDeadline(s),
 	}}})
 	return false
 }
