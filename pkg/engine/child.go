@@ -234,8 +234,14 @@ func (m *machine) childFailed(s *instance, a *workflowv1.ActiveStep, child *work
 		p = problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path,
 			fmt.Sprintf("step %s took longer than %s; its sub-workflow (run %s) was cancelled", s.ID, s.Timeout, ev.RunID), nil)
 		if h := overdueLock(m.run, s.Path, m.now); h != nil && !due(a.GetDeadline(), m.now) {
-			p = problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, s.Path, fmt.Sprintf("lock %s (%s) was held longer than it may be", h.GetName(), h.GetKey()), nil)
+			p = lockOverdue(h, s.Path)
+			if h.GetStepPath() != s.Path && !m.ceasing(s.Path) {
+				m.giveUp(s, p) // the lock is of the state, or of a step around this one, and their handlers are asked about it
+				m.overdue()
+				return
+			}
 		}
+		m.releaseOverdue(s.Path)
 		f.noRetry = true
 	}
 	if m.failStep(s, p, f) {

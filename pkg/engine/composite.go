@@ -296,6 +296,7 @@ func (m *machine) finishComposite(s *instance, a *workflowv1.ActiveStep, joined 
 		if p == nil {
 			p = problem(errorsv1.ErrorType_ERROR_TYPE_INVALID, s.Path, "the join of step "+s.ID+" could not be met", nil)
 		}
+		m.releaseOverdue(s.Path)
 		if m.failStep(s, p, failure{inner: true, noRetry: due(a.GetDeadline(), m.now)}) {
 			m.goOn(s)
 		}

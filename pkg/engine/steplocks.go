@@ -73,19 +73,34 @@ func (m *machine) releaseStepLocks() {
 	}
 }
 
-// stepLockOverdue gives a lock back that a step waited for, or held, too long, and fails the step.
-func (m *machine) stepLockOverdue(h *workflowv1.LockHold, what string) {
+// lockOverdue is the error that a lock was waited for, or held, too long.
+func lockOverdue(h *workflowv1.LockHold, path string) *workflowv1.Problem {
+	what := "held longer than it may be"
+	if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
+		what = "not granted in time"
+	}
+	return problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, path, fmt.Sprintf("lock %s (%s) was %s", h.GetName(), h.GetKey(), what), nil)
+}
+
+// releaseOverdue gives the locks of a step back that are over their time, so that they are an error once: the step may stay open.
+func (m *machine) releaseOverdue(path string) {
+	m.release(func(h *workflowv1.LockHold) bool { return h.GetStepPath() == path && due(h.GetDeadline(), m.now) })
+}
+
+// stepLockOverdue gives a lock back that a step waited for, or held, too long, and fails the step. What has branches keeps it until what they did is
+// undone.
+func (m *machine) stepLockOverdue(h *workflowv1.LockHold) {
 	a := activeByPath(m.run, h.GetStepPath())
 	s, ok := m.stepOf(a)
 	if !ok {
 		return
 	}
-	m.release(func(other *workflowv1.LockHold) bool { return other.GetAcquisitionId() == h.GetAcquisitionId() })
-	p := problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, s.Path, fmt.Sprintf("lock %s (%s) was %s", h.GetName(), h.GetKey(), what), nil)
+	p := lockOverdue(h, s.Path)
 	if m.hasFrames(s.Path) {
 		m.cancelBranches(a, p, false)
 		return
 	}
+	m.releaseOverdue(s.Path)
 	m.closeStepWaits(a)
 	if m.failStep(s, p, failure{noRetry: true}) {
 		m.goOn(s)

@@ -167,15 +167,11 @@ func (m *machine) decisionOverdue(s *instance, a *workflowv1.ActiveStep) {
 func (m *machine) overdue() {
 	for _, h := range m.run.GetLocks() {
 		if due(h.GetDeadline(), m.now) && !m.mustSettle() {
-			what := "held longer than it may be"
-			if h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_WAITING {
-				what = "not granted in time"
-			}
 			if h.GetStepPath() != "" {
-				m.stepLockOverdue(h, what)
-				return
+				m.stepLockOverdue(h)
+			} else {
+				m.failState(lockOverdue(h, ""))
 			}
-			m.failState(problem(errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE, "", fmt.Sprintf("lock %s (%s) was %s", h.GetName(), h.GetKey(), what), nil))
 			return
 		}
 	}
