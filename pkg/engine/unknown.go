@@ -40,7 +40,7 @@ func (m *machine) unanswered(ev Unanswered) {
 	if !ok {
 		return
 	}
-	if ev.Resend && !ev.Unknown {
+	if ev.Resend && !ev.Unknown && !m.notNeeded(a, op) {
 		m.sendAgain(s, a, op, p)
 		return
 	}
@@ -61,6 +61,12 @@ func (m *machine) unanswered(ev Unanswered) {
 	default:
 		m.attemptOver(s, a, op, p, f)
 	}
+}
+
+// notNeeded reports whether an attempt that never left is given up instead of being sent: what it belongs to is only brought to an end. An undo goes
+// on, and so does what finds out about an earlier attempt.
+func (m *machine) notNeeded(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation) bool {
+	return m.ceasing(a.GetPath()) && op.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION && !op.GetInDoubt()
 }
 
 // harmless reports whether the same attempt may be repeated without a second effect.
