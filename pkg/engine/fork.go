@@ -307,7 +307,7 @@ func (m *machine) undoTakenOver(ev UndoTakenOver) {
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoTakenOver{UndoTakenOver: &workflowv1.UndoTakenOver{
 		SourceRunId: c.GetRunId(), Refused: ev.Refused,
 	}}})
-	if ev.Refused && m.err == nil && m.run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING {
+	if ev.Refused && m.err == nil && m.run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_ENDED {
 		m.cancel(Cancel{Reason: "its source, run " + c.GetRunId() + ", undoes what it inherited"})
 	}
 }

@@ -304,3 +304,23 @@ func TestForkOfChildren(t *testing.T) {
 	w.fail("s/read", invalid)
 	w.ends(failed)
 }
+
+// TestForkRefusedWhileItUndoes: a fork whose source undoes what it inherited ends, also when its own undo would have led it on.
+func TestForkRefusedWhileItUndoes(t *testing.T) {
+	w := begin(t, `
+initial: s
+states:
+	s:
+		steps: [{id: a, `+writeStep+`}, {id: b, tool: {server: s, tool: read}, `+on(`{types: ["*"], compensate: {then: again}}`)+`}]
+		transitions: [{to: end}]
+	again:
+		steps: [{id: par, parallel: {branches: {a: {steps: [{id: x, `+writeStep+`}]}, b: {steps: [{id: y, `+writeStep+`}]}}}}]
+		transitions: [{to: end}]
+	end: {terminal: succeeded}
+`)
+	w.answer("s/write", "1")
+	f := w.forkAt("s/a", false)
+	f.fail("s/read", invalid)
+	f.give(engine.UndoTakenOver{Refused: true})
+	f.ends(cancelled)
+}

@@ -195,8 +195,8 @@ func (m *machine) take(ev InputEvent) error {
 		return err
 	}
 	m.settleBudgets()
+	m.continueUndo() // before what its end may lead to is brought on
 	m.bringOn()
-	m.continueUndo()
 	m.releaseStepLocks()
 	m.offerHeld(held)
 	m.subscribe(subscriptions)
