@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // writingItems is a map whose items write, in a state that may be entered again.
@@ -59,5 +60,27 @@ func TestTheFallbackOfAMapKeepsItsEffects(t *testing.T) {
 	w.ends(succeeded)
 	if got := fmt.Sprint(w.sent()); got != `[write{"a":"i0"} write{"a":"i1"} read{} read{}]` {
 		t.Errorf("sent were %s", got)
+	}
+}
+
+// The time of a map counts also when it has failed already and what is under way, here a person's decision, goes on to its end.
+func TestTheTimeOfAMapThatHasFailed(t *testing.T) {
+	w := beginWith(t, `
+input: {json_schema: {type: object, properties: {list: {type: array, items: {type: object, properties: {id: {type: string}}, required: [id]}}}, required: [list]}}
+steps:
+	- id: each
+		timeout: 10m
+		map: {items: input.list, max_items: 10, max_concurrency: 2, steps: [{id: w, `+writeStep+`}, {id: h, human: {roles: [boss], decisions: [yes, no], due: 24h}}]}
+`, list(2))
+	w.answerAt("main/each[0]/w", "1")
+	w.failAt("main/each[1]/w")
+	w.question(gate)
+	if d := w.wake(); d != 10*time.Minute {
+		t.Errorf("the run wakes after %s", d)
+	}
+	w.undoes("main/each[0]/w")
+	w.ends(failed)
+	if p := w.run().GetProblem(); p.GetMessage() != "it failed at main/each[1]/w" {
+		t.Errorf("problem %v", p)
 	}
 }

@@ -48,10 +48,20 @@ func NextWake(run *workflowv1.Run) time.Time {
 }
 
 // mayBeOverdue reports whether the time of an open step counts now: an attempt has its own, shorter time, an undo has none, and a parallel or
-// map step that is decided already only waits for what is under way.
+// map step whose branches or items are all being cancelled only waits for what is under way.
 func mayBeOverdue(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
 	decided := a.GetComposite().GetDecided() && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_BRANCHING
-	return a.GetUndoSequence() == 0 && !unsettledStep(a) && !decided && !cancelled(run, a.GetPath())
+	return a.GetUndoSequence() == 0 && !unsettledStep(a) && (!decided || !allCancelling(run, a.GetPath())) && !cancelled(run, a.GetPath())
+}
+
+// allCancelling reports whether everything that is open of a parallel or map step is being cancelled.
+func allCancelling(run *workflowv1.Run, composite string) bool {
+	for _, f := range run.GetFrames() {
+		if f.GetParentPath() == composite && !f.GetCancelling() {
+			return false
+		}
+	}
+	return true
 }
 
 // workedOn reports whether calls of a claimed task are open: until they are settled its attempt is not over, whatever the time.
