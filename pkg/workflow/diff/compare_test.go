@@ -147,6 +147,24 @@ func TestToolsAreComparedWhereBothSidesKnowThem(t *testing.T) {
 	}
 }
 
+// TestWhatKeepsAllRunsKeepsThoseOfEachState: the answer of a state is for programs too, and they need not look at what is said of all.
+func TestWhatKeepsAllRunsKeepsThoseOfEachState(t *testing.T) {
+	from := compile(t, refund)
+	for name, report := range map[string]diff.Report{
+		"migrate_from":      diff.Compare(from, edited(t, "deadline: 24h", "deadline: 24h\nversioning: {migrate_from: [0.9.0]}"), nil),
+		"a map of no state": diff.Compare(from, edited(t), map[string]string{"nowhere": "review"}),
+	} {
+		if len(report.Blocked) != 1 || len(report.Runs) == 0 {
+			t.Fatalf("%s: %+v", name, report)
+		}
+		for _, v := range report.Runs {
+			if v.CanMove != diff.No {
+				t.Errorf("%s: no run can move, and those in %s: %s\n%s", name, v.State, v.CanMove, report.Text())
+			}
+		}
+	}
+}
+
 func TestDifferentWorkflows(t *testing.T) {
 	report := diff.Compare(compile(t, refund), edited(t, "name: refund", "name: payout"), nil)
 	if report.Same || len(report.Runs) != 0 || len(report.Notes) != 1 {

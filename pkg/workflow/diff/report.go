@@ -176,6 +176,9 @@ func (c *comparison) verdict(s *workflow.State, has set) Verdict {
 	}
 	c.verdictOfUndo(m, s)
 	v.Obstacles = m.obstacles
+	if len(c.report.Blocked) > 0 {
+		v.CanMove = No
+	}
 	for _, o := range m.obstacles {
 		switch {
 		case o.When == "":
