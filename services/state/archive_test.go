@@ -125,7 +125,7 @@ func TestArchiveRun(t *testing.T) {
 		start := delta("c", 0, func(c *statev1.RunCommit, _ *workflowv1.HistoryBatch) {
 			c.RequestId, c.RequestDigest = "request", []byte("d")
 		})
-		if r := s.commit(t, []*statev1.RunCommit{start})["c@2"]; r.GetReason() != "ALREADY_EXISTS" || r.GetExistingRunId() != "a" {
+		if r := s.commit(t, []*statev1.RunCommit{start})["c@2"]; r.GetReason() != "ALREADY_EXISTS" || r.GetExistingRunId() != "a" || r.GetExistingVersion() != "1.0.0" {
 			t.Errorf("the same request again: %v", r)
 		}
 		_, _, err = s.archivedRun(t, "b")

@@ -145,7 +145,7 @@ func delta(runID string, before uint64, change ...func(*statev1.RunCommit, *work
 		CommitId: fmt.Sprintf("%s@%d", runID, before+2), Shard: 1, Epoch: 1, Namespace: "default", RunId: runID,
 		ExpectedSequence: before, Sequence: before + 2,
 		Index: &statev1.RunIndex{
-			Status: workflowv1.RunStatus_RUN_STATUS_RUNNING, Workflow: "noop", StartTime: timestamppb.Now(), Attention: true,
+			Status: workflowv1.RunStatus_RUN_STATUS_RUNNING, Workflow: "noop", Version: "1.0.0", StartTime: timestamppb.Now(), Attention: true,
 		},
 	}
 	for _, f := range change {

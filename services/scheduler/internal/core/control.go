@@ -83,11 +83,7 @@ func (s *Scheduler) startDefinition(ctx context.Context, def *workflow.Definitio
 	_, err := s.do(ctx, key, m)
 	var already *AlreadyStarted
 	if errors.As(err, &already) {
-		run, _, err := s.opts.Store.Run(ctx, RunKey{Namespace: o.Namespace, ID: already.RunID})
-		if err != nil {
-			return Started{}, err
-		}
-		return Started{RunID: already.RunID, Version: run.GetVersion()}, nil
+		return Started{RunID: already.RunID, Version: already.Version}, nil
 	}
 	if err != nil {
 		return Started{}, err

@@ -113,7 +113,7 @@ func (m *memStore) apply(c *Commit) error {
 	if c.Expected == 0 {
 		if had := m.requests[request]; c.RequestID != "" && had != nil {
 			if slices.Equal(had.digest, c.RequestDigest) {
-				return &AlreadyStarted{RunID: had.key.ID}
+				return &AlreadyStarted{RunID: had.key.ID, Version: had.head.GetVersion()}
 			}
 			return ErrRequestReused
 		}

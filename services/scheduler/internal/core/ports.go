@@ -65,8 +65,8 @@ var (
 	ErrRequestReused = errors.New("the request id was used for another start")
 )
 
-// AlreadyStarted is the error of a start whose request id has started a run before.
-type AlreadyStarted struct{ RunID string }
+// AlreadyStarted is the error of a start whose request id has started a run before. The run may be archived by now.
+type AlreadyStarted struct{ RunID, Version string }
 
 // Error names the run.
 func (e *AlreadyStarted) Error() string { return "the request has started run " + e.RunID }

@@ -101,7 +101,7 @@ func resultError(r *statev1.CommitResult) error {
 	case "REQUEST_ID_REUSED":
 		return core.ErrRequestReused
 	case "ALREADY_EXISTS":
-		return &core.AlreadyStarted{RunID: r.GetExistingRunId()}
+		return &core.AlreadyStarted{RunID: r.GetExistingRunId(), Version: r.GetExistingVersion()}
 	}
 	return fmt.Errorf("state refused the commit: %s: %s", r.GetReason(), r.GetMessage())
 }

@@ -111,8 +111,8 @@ type Result struct {
 	CommitID string
 	// Refusal says why it is not durable; nil: it is durable.
 	Refusal *Refusal
-	// ExistingRunID is the run that the request id started; only with ALREADY_EXISTS.
-	ExistingRunID string
+	// ExistingRunID is the run that the request id started, archived or not, and ExistingVersion the version that it runs; only with ALREADY_EXISTS.
+	ExistingRunID, ExistingVersion string
 }
 
 // Stored is what a store knows when it judges a commit.
@@ -126,10 +126,10 @@ type Stored struct {
 	CommitID string
 	// Archived is whether it existed once, with CommitID as its last commit, and is in the archive now.
 	Archived bool
-	// RequestRunID is the run that the commit's request id started before, in the same namespace, and RequestDigest what it asked for.
-	// Empty: none. Only needed for a commit that creates a run.
-	RequestRunID  string
-	RequestDigest []byte
+	// RequestRunID is the run that the commit's request id started before, in the same namespace, RequestVersion the version that it runs, and
+	// RequestDigest what the request asked for. Empty: none. Only needed for a commit that creates a run.
+	RequestRunID, RequestVersion string
+	RequestDigest                []byte
 }
 
 // Verdict is what Judge decides.
@@ -138,8 +138,8 @@ type Verdict struct {
 	Apply bool
 	// Refusal is why not; nil with Apply, and when the commit is stored already and only to be acknowledged.
 	Refusal *Refusal
-	// ExistingRunID as in Result.
-	ExistingRunID string
+	// ExistingRunID and ExistingVersion as in Result.
+	ExistingRunID, ExistingVersion string
 }
 
 // Judge decides on a valid commit. A commit that is stored already is acknowledged whatever else has changed, because it is durable;
@@ -172,7 +172,7 @@ func Judge(c *Commit, s Stored) Verdict {
 func judgeCreation(c *Commit, s Stored) Verdict {
 	if s.RequestRunID != "" {
 		if bytes.Equal(s.RequestDigest, c.RequestDigest) {
-			return Verdict{ExistingRunID: s.RequestRunID, Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_ALREADY_EXISTS,
+			return Verdict{ExistingRunID: s.RequestRunID, ExistingVersion: s.RequestVersion, Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_ALREADY_EXISTS,
 				"request_id %q has started run %q already", c.RequestID, s.RequestRunID)}
 		}
 		return Verdict{Refusal: refuse(errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED,

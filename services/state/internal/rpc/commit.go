@@ -96,7 +96,8 @@ func sendResults(stream statev1.RunService_CommitRunsServer, results []core.Resu
 		out := &storage[i]
 		out.CommitId, out.Committed = r.CommitID, r.Refusal == nil
 		if r.Refusal != nil {
-			out.Reason, out.Message, out.ExistingRunId = errs.ReasonName(r.Refusal.Reason), valid(r.Refusal.Message), r.ExistingRunID
+			out.Reason, out.Message = errs.ReasonName(r.Refusal.Reason), valid(r.Refusal.Message)
+			out.ExistingRunId, out.ExistingVersion = r.ExistingRunID, r.ExistingVersion
 		}
 		resp.Results[i] = out
 	}

@@ -35,7 +35,7 @@ func prepareStatements(conn *sqlite.Conn) (*statements, error) {
 			t.run_no IS NOT NULL, p.run_no IS NOT NULL FROM runs r LEFT JOIN run_trees t ON t.run_no = r.run_no
 			LEFT JOIN paused_runs p ON p.run_no = r.run_no WHERE r.namespace = ? AND r.run_id = ?`,
 		&st.findArchived: "SELECT commit_id FROM archived_runs WHERE namespace = ? AND run_id = ?",
-		&st.findRequest: `SELECT coalesce(r.run_id, a.run_id), q.digest FROM requests q LEFT JOIN runs r ON r.run_no = q.run_no
+		&st.findRequest: `SELECT coalesce(r.run_id, a.run_id), coalesce(r.version, a.version), q.digest FROM requests q LEFT JOIN runs r ON r.run_no = q.run_no
 			LEFT JOIN archived_runs a ON a.run_no = q.run_no WHERE q.namespace = ? AND q.request_id = ?`,
 		&st.findRoot: `SELECT coalesce(t.root_run_id, r.run_id) FROM runs r LEFT JOIN run_trees t ON t.run_no = r.run_no
 			WHERE r.namespace = ? AND r.run_id = ?`,
@@ -97,7 +97,9 @@ func (w *writer) apply(c *core.Commit) (core.Result, error) {
 			return core.Result{}, err
 		}
 	}
-	return core.Result{CommitID: c.ID, Refusal: verdict.Refusal, ExistingRunID: verdict.ExistingRunID}, nil
+	return core.Result{
+		CommitID: c.ID, Refusal: verdict.Refusal, ExistingRunID: verdict.ExistingRunID, ExistingVersion: verdict.ExistingVersion,
+	}, nil
 }
 
 // find returns what is stored of a run; nil when it does not exist.
@@ -139,7 +141,7 @@ func (w *writer) stored(c *core.Commit, run *runState) (core.Stored, error) {
 	s.BindText(2, c.RequestID)
 	found, err := s.Step()
 	if err == nil && found {
-		stored.RequestRunID, stored.RequestDigest = s.ColumnText(0), bytesAt(s, 1)
+		stored.RequestRunID, stored.RequestVersion, stored.RequestDigest = s.ColumnText(0), s.ColumnText(1), bytesAt(s, 2)
 	}
 	return stored, resetAfter(s, err)
 }

@@ -146,7 +146,8 @@ func testRetire(t *testing.T, f *fixture) {
 		f.refused(t, NewRun("a").Next(func(c *core.Commit) { c.ID = "x" }), reasonRunID)
 		old := NewRun("c")
 		old.RequestID, old.RequestDigest = a.RequestID, a.RequestDigest
-		wantEqual(t, "existing run", f.refused(t, old.Next(), reasonExists).ExistingRunID, "a")
+		existing := f.refused(t, old.Next(), reasonExists)
+		wantEqual(t, "existing run", existing.ExistingRunID+"@"+existing.ExistingVersion, "a@"+last.Index.Version)
 		old.Sequence, old.RequestDigest = 0, []byte("other content")
 		f.refused(t, old.Next(), reasonReused)
 		f.notArchivable(t, "a", reasonNoRun)

@@ -1223,10 +1223,12 @@ type CommitResult struct {
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// In words.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	// With ALREADY_EXISTS: the run that the request_id started.
+	// With ALREADY_EXISTS: the run that the request_id started. It may be archived by now.
 	ExistingRunId string `protobuf:"bytes,5,opt,name=existing_run_id,json=existingRunId,proto3" json:"existing_run_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// With ALREADY_EXISTS: the version that it runs, or ran last.
+	ExistingVersion string `protobuf:"bytes,6,opt,name=existing_version,json=existingVersion,proto3" json:"existing_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CommitResult) Reset() {
@@ -1290,6 +1292,13 @@ func (x *CommitResult) GetMessage() string {
 func (x *CommitResult) GetExistingRunId() string {
 	if x != nil {
 		return x.ExistingRunId
+	}
+	return ""
+}
+
+func (x *CommitResult) GetExistingVersion() string {
+	if x != nil {
+		return x.ExistingVersion
 	}
 	return ""
 }
@@ -4715,13 +4724,14 @@ const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"P\n" +
 	"\x12CommitRunsResponse\x12:\n" +
-	"\aresults\x18\x01 \x03(\v2 .signalbox.state.v1.CommitResultR\aresults\"\xa3\x01\n" +
+	"\aresults\x18\x01 \x03(\v2 .signalbox.state.v1.CommitResultR\aresults\"\xce\x01\n" +
 	"\fCommitResult\x12\x1b\n" +
 	"\tcommit_id\x18\x01 \x01(\tR\bcommitId\x12\x1c\n" +
 	"\tcommitted\x18\x02 \x01(\bR\tcommitted\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12&\n" +
-	"\x0fexisting_run_id\x18\x05 \x01(\tR\rexistingRunId\"\xb5\x01\n" +
+	"\x0fexisting_run_id\x18\x05 \x01(\tR\rexistingRunId\x12)\n" +
+	"\x10existing_version\x18\x06 \x01(\tR\x0fexistingVersion\"\xb5\x01\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
