@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )
 

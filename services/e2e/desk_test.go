@@ -19,11 +19,11 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/signalbox-dev/signalbox/examples/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/desk"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 	"github.com/signalbox-dev/signalbox/pkg/suite"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
 

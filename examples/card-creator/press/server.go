@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
+	"github.com/signalbox-dev/signalbox/examples/serve"
 )
 
 // metaOperation is the key of a request's _meta by which Signalbox says what a call is part of; the journal keeps it.

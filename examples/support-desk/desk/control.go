@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/signalbox-dev/signalbox/examples/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 )
 
 // Control gives the handler of the control endpoint, plain HTTP and JSON, meant for a listener of its

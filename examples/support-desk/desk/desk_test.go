@@ -13,11 +13,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
 
+	"github.com/signalbox-dev/signalbox/examples/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/cases"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/check"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/desk"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/faults"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 )
 

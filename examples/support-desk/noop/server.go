@@ -14,7 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
+	"github.com/signalbox-dev/signalbox/examples/serve"
 )
 
 // inputSchema of the one tool.

@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/attendant"
 )
 

@@ -10,10 +10,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/card-creator/artists"
 	"github.com/signalbox-dev/signalbox/examples/card-creator/workflow"
 	"github.com/signalbox-dev/signalbox/examples/program"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"
 )
 

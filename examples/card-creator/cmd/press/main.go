@@ -11,7 +11,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/examples/card-creator/press"
 	"github.com/signalbox-dev/signalbox/examples/program"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
+	"github.com/signalbox-dev/signalbox/examples/serve"
 	"github.com/signalbox-dev/signalbox/pkg/clock"
 )
 

@@ -7,8 +7,9 @@ import (
 	"os"
 	"sync"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/cases"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/minds"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"
 )
 
@@ -42,7 +43,7 @@ func run(ctx context.Context, o options) error {
 
 func mindOf(o options) (agent.Mind, error) {
 	if o.calls == "" {
-		return agent.Resolver{}, nil
+		return minds.Resolver{}, nil
 	}
 	f, err := os.Open(o.calls)
 	if err != nil {
@@ -53,7 +54,7 @@ func mindOf(o options) (agent.Mind, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &agent.Script{Cases: all}, nil
+	return &minds.Script{Cases: all}, nil
 }
 
 func doorOf(o options) (agent.Door, func(), error) {

@@ -9,8 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/program"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/attendant"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/workflow"
 	"github.com/signalbox-dev/signalbox/pkg/rpcclient"

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/examples/program"
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
+	"github.com/signalbox-dev/signalbox/examples/serve"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/exchange"
 	"github.com/signalbox-dev/signalbox/examples/voice-relay/telephony"
 )

@@ -1,5 +1,5 @@
-// Package agent is a scripted agent: it claims tasks, works on them with the tools that each task allows, and completes them. Where a real
-// agent asks a model, this one follows rules (Resolver) or a file of calls (Script), so that what it does can be checked.
+// Package agent is an agent without its mind: it claims tasks, works on them with the tools that each task allows, and completes them. Whoever
+// writes a Mind has an agent; those of the examples follow rules where a real one asks a model.
 //
 // It may be killed and started again at any moment. Two things make that harmless, and a real agent can do both: it has a stable name,
 // by which it gets its own task back at once, and it numbers its calls, so that a call whose answer was lost is the same call again.

@@ -1,4 +1,6 @@
-package agent
+// Package minds is how the desk's agent makes up its mind. Where a real agent asks a model, Resolver follows rules and Script a file of calls, so that
+// what they do can be checked.
+package minds
 
 import (
 	"context"
@@ -6,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/signalbox-dev/signalbox/examples/agent"
 )
 
 // Resolver decides on complaints of the support escalation. It reads the message for a few words, asks the policy and the catalogue, and
@@ -105,7 +109,7 @@ func classify(message string) kind {
 }
 
 // Work implements Mind.
-func (Resolver) Work(ctx context.Context, task Task, tools *Tools) (any, error) {
+func (Resolver) Work(ctx context.Context, task agent.Task, tools *agent.Tools) (any, error) {
 	var c complaint
 	if err := json.Unmarshal(task.Arguments, &c); err != nil {
 		return nil, fmt.Errorf("the task's arguments: %w", err)
@@ -128,7 +132,7 @@ func (Resolver) Work(ctx context.Context, task Task, tools *Tools) (any, error) 
 }
 
 // policyCovers asks the policy about a kind of complaint.
-func policyCovers(ctx context.Context, tools *Tools, k kind) (bool, error) {
+func policyCovers(ctx context.Context, tools *agent.Tools, k kind) (bool, error) {
 	answer, err := tools.Call(ctx, "desk/search_policy", map[string]any{"query": "goods " + string(k) + " refund without a return", "limit": 3})
 	if err != nil || answer.IsError {
 		return false, err
@@ -150,7 +154,7 @@ func policyCovers(ctx context.Context, tools *Tools, k kind) (bool, error) {
 	return false, nil
 }
 
-func (c *complaint) resolve(ctx context.Context, tools *Tools, k kind) (Resolution, error) {
+func (c *complaint) resolve(ctx context.Context, tools *agent.Tools, k kind) (Resolution, error) {
 	o := c.Order
 	switch {
 	case k == question:
@@ -220,7 +224,7 @@ func (o order) named(message string) *item {
 }
 
 // available asks whether the shop has another one of an item.
-func available(ctx context.Context, tools *Tools, it item) (bool, error) {
+func available(ctx context.Context, tools *agent.Tools, it item) (bool, error) {
 	answer, err := tools.Call(ctx, "desk/get_product_details", map[string]any{"product_id": it.ProductID})
 	if err != nil || answer.IsError {
 		return false, err

@@ -1,4 +1,4 @@
-package agent_test
+package minds_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/support-desk/minds"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/workflow"
@@ -73,15 +73,14 @@ func TestTheResolverDecidesByMessageOrderAndPolicy(t *testing.T) {
 		{"something else", delivered, "I would like to sing with you.", "answer", 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := newGateway(t)
+			d := newDesk(t, minds.Resolver{})
 			message := c.message
 			if strings.Contains(message, "%s") {
 				message = fmt.Sprintf(message, c.order.Items[0].Name)
 			}
-			g.offer("task", map[string]any{"message": message, "order": c.order, "customer": shop.Name{FirstName: "Ada"}}, "desk/search_policy", "desk/get_product_details")
-			work(t, g, agent.Resolver{})
-			raw := wait(t, g.done)
-			var r agent.Resolution
+			d.offer("task", map[string]any{"message": message, "order": c.order, "customer": shop.Name{FirstName: "Ada"}}, "desk/search_policy", "desk/get_product_details")
+			raw := wait(t, d.done)
+			var r minds.Resolution
 			if err := json.Unmarshal(raw, &r); err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 )
 
 // face is a fake of Signalbox's MCP face over real MCP. Its limits: one task, one tool, and a ledger by key.

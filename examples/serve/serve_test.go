@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/serve"
+	"github.com/signalbox-dev/signalbox/examples/serve"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,4 +1,4 @@
-package agent
+package minds
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/cases"
 )
 
@@ -23,8 +24,8 @@ type Scripted struct {
 	Results []json.RawMessage `json:"results"`
 }
 
-// Work implements Mind. A tool's own no is a result like any other.
-func (s *Script) Work(ctx context.Context, task Task, tools *Tools) (any, error) {
+// Work implements agent.Mind. A tool's own no is a result like any other.
+func (s *Script) Work(ctx context.Context, task agent.Task, tools *agent.Tools) (any, error) {
 	var args struct {
 		Case string `json:"case"`
 	}
@@ -51,7 +52,7 @@ func (s *Script) Work(ctx context.Context, task Task, tools *Tools) (any, error)
 }
 
 // allowed finds the server of a tool among those the task allows.
-func allowed(task Task, tool string) (string, error) {
+func allowed(task agent.Task, tool string) (string, error) {
 	for _, name := range task.AllowedTools {
 		if strings.HasSuffix(name, "/"+tool) {
 			return name, nil

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/signalbox-dev/signalbox/examples/support-desk/agent"
+	"github.com/signalbox-dev/signalbox/examples/agent"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/seed"
 	"github.com/signalbox-dev/signalbox/examples/support-desk/shop"
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
