@@ -106,10 +106,15 @@ func (d *Definitions) registered(ctx context.Context, unread *error) workflow.Wo
 		}
 		return child, err == nil
 	}
-	return registered{find, func(namespace, eventType string) []string {
-		names, err := d.emitters(ctx, namespace, eventType)
-		*unread = cmp.Or(*unread, err)
-		return names
+	// A definition may wait for many events, and all definitions are read for the first of them.
+	known := map[string]map[string][]string{}
+	return registered{find, func(namespace string) map[string][]string {
+		if known[namespace] == nil {
+			all, err := d.emitters(ctx, namespace)
+			*unread = cmp.Or(*unread, err)
+			known[namespace] = all
+		}
+		return known[namespace]
 	}}
 }
 

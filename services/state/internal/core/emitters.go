@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"slices"
 
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
@@ -10,20 +9,21 @@ import (
 // registered are the kept definitions as the linter asks for them. It implements workflow.Workflows and workflow.Emitters.
 type registered struct {
 	workflow.WorkflowsFunc
-	emitters func(namespace, eventType string) []string
+	// emitters are the workflows of a namespace by the types of the events that they publish.
+	emitters func(namespace string) map[string][]string
 }
 
 // Emitters implements workflow.Emitters.
 func (r registered) Emitters(namespace, eventType string) []string {
-	return r.emitters(namespace, eventType)
+	return r.emitters(namespace)[eventType]
 }
 
 // emittersPage is how many definitions are read at a time.
 const emittersPage = 100
 
-// emitters are the workflows of a namespace whose newest version publishes events of a type.
-func (d *Definitions) emitters(ctx context.Context, namespace, eventType string) ([]string, error) {
-	var out []string
+// emitters reads the newest version of each workflow of a namespace.
+func (d *Definitions) emitters(ctx context.Context, namespace string) (map[string][]string, error) {
+	out := map[string][]string{}
 	page := Page{Limit: emittersPage}
 	for {
 		found, next, err := d.store.ListDefinitions(ctx, DefinitionQuery{Namespace: namespace, LatestOnly: true}, page)
@@ -31,8 +31,8 @@ func (d *Definitions) emitters(ctx context.Context, namespace, eventType string)
 			return nil, err
 		}
 		for _, kept := range found {
-			if slices.Contains(workflow.EmittedTypes(kept.Proto), eventType) {
-				out = append(out, kept.Name)
+			for _, eventType := range workflow.EmittedTypes(kept.Proto) {
+				out[eventType] = append(out[eventType], kept.Name)
 			}
 		}
 		if page.Cursor = next; next == "" {
