@@ -191,7 +191,7 @@ const (
 	// Mend: check the id; `signalbox escalation list --all` shows them.
 	// Example: no escalation "case-17/approve/1" in namespace "default"
 	ErrorReason_ERROR_REASON_ESCALATION_NOT_FOUND ErrorReason = 39
-	// The escalation is no longer open to this answer: it timed out, was withdrawn, moved to another level or was decided otherwise.
+	// The escalation is no longer open to this answer: it timed out, was withdrawn or was decided otherwise.
 	// Mend: read the escalation again; `signalbox escalation show ID` says what became of it.
 	// Example: escalation "case-17/approve/1" timed out at 10:00:05Z; the answer comes too late
 	ErrorReason_ERROR_REASON_DECISION_STALE ErrorReason = 40
