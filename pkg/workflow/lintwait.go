@@ -68,7 +68,7 @@ func (l *linter) sent(eventType, at string) {
 	if e, ok := l.workflows.(Emitters); ok && len(e.Emitters(l.def.GetMetadata().GetNamespace(), eventType)) > 0 {
 		return
 	}
-	l.warn("L14", at, "mend the type; or write resources.events: {"+quoted(eventType)+": {external: true}} when it comes from elsewhere", "no workflow known here emits %s", quoted(eventType))
+	l.warn("L14", at, "correct the type; or write resources.events: {"+quoted(eventType)+": {external: true}} when it comes from elsewhere", "no workflow known here emits %s", quoted(eventType))
 }
 
 // waitsFor names whom a step waits for; empty: nobody.
