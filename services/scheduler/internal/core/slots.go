@@ -2,6 +2,7 @@ package core
 
 import (
 	"sync"
+	"time"
 
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
@@ -98,7 +99,8 @@ func (l *slots) queue(b Breaker, tool string, w waiter) {
 	l.ask(q)
 }
 
-// ask asks for a permit for the first that waits. With one its call goes out on trial; without, all that wait hear from the breaker.
+// ask asks for a permit for the first that waits. With one its call goes out on trial. Without, all that wait hear from the breaker if it is
+// open; while the trials are other calls, they wait for what becomes of those.
 func (l *slots) ask(q *breakerQueue) {
 	w, ok := q.waiting.first()
 	if q.asking || !ok || l.incarnation == "" || l.s.draining.Load() {
@@ -114,6 +116,12 @@ func (l *slots) ask(q *breakerQueue) {
 
 func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
 	l.mu.Lock()
+	now := l.s.opts.Clock.Now()
+	if !p.Granted && l.halfOpen(q, now) {
+		l.mu.Unlock()
+		l.s.opts.Clock.AfterFunc(max(p.Until.Sub(now), shortestAsk), func() { l.askAgain(q) })
+		return
+	}
 	q.asking = false
 	q.waiting.remove(w)
 	if p.Granted {
@@ -132,6 +140,22 @@ func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
 	}
 	l.mu.Unlock()
 	l.wakeAll(all)
+}
+
+// shortestAsk is the shortest time between two questions of which the first was refused: recovery's clock may be behind.
+const shortestAsk = 100 * time.Millisecond
+
+// halfOpen tells that some calls may go out on trial, and no others.
+func (l *slots) halfOpen(q *breakerQueue, now time.Time) bool {
+	view := l.s.opts.Recovery.View(q.breaker.BreakerKey)
+	return !view.Closed && !view.Until.After(now)
+}
+
+func (l *slots) askAgain(q *breakerQueue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q.asking = false
+	l.ask(q)
 }
 
 // permit takes the permit under which a step's call goes out; empty: it needs none.
@@ -199,12 +223,13 @@ func (l *slots) changed() {
 	}
 }
 
-// breakersChanged lets those that wait for a permit ask again.
+// breakersChanged lets those that wait for a permit ask again where they need none any more, or get none.
 func (l *slots) breakersChanged() {
 	l.mu.Lock()
 	var all []waiter
+	now := l.s.opts.Clock.Now()
 	for _, q := range l.breakers {
-		if !l.s.opts.Recovery.View(q.breaker.BreakerKey).Closed {
+		if l.halfOpen(q, now) {
 			continue
 		}
 		for w, ok := q.waiting.pop(); ok; w, ok = q.waiting.pop() {
