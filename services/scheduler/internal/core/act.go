@@ -48,20 +48,37 @@ func (a *actor) refused(d *decided, err error) {
 		if errors.Is(err, ErrConflict) {
 			wait = firstWait
 		}
-		a.s.begin(func() { a.s.reread(a.key, wait) })
+		a.s.readAgain(a.key, wait)
 	}
 }
 
-// reread gives the commands of a run again as it is stored.
+// readAgain gives the commands of a run again as it is stored, after a while. Those bring back inputs that are gone and for which nobody waits.
+func (s *Scheduler) readAgain(key RunKey, wait time.Duration) {
+	s.mu.Lock()
+	planned := s.rereads[key]
+	s.rereads[key] = true
+	s.mu.Unlock()
+	if !planned {
+		s.begin(func() { s.reread(key, wait) })
+	}
+}
+
 func (s *Scheduler) reread(key RunKey, wait time.Duration) {
 	for ; clock.Sleep(s.ctx, s.opts.Clock, wait) == nil; wait = min(2*wait, longestWait) {
 		run, shard, err := s.opts.Store.Run(s.ctx, key)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			if !errors.Is(err, ErrAway) && s.ctx.Err() == nil {
+				s.opts.Logger.Error("a run cannot be read, and waits; it is tried again", "run", key.ID, "error", err)
+			}
+			continue
+		}
+		s.mu.Lock()
+		delete(s.rereads, key)
+		s.mu.Unlock()
 		if err == nil {
 			s.resume(shard, run)
 		}
-		if !errors.Is(err, ErrAway) {
-			return
-		}
+		return
 	}
 }
 

@@ -221,6 +221,9 @@ func (a *actor) decideAll(batch []message) (d *decided, taken, bad int) {
 			a.s.opts.Logger.Error("input was not taken", "run", a.key.ID, "input", fmt.Sprintf("%T", m.event), "error", err)
 			m.fail(err)
 			a.forget()
+			if m.done == nil {
+				a.s.readAgain(a.key, longestWait)
+			}
 			return nil, 0, i
 		}
 		if d.full() || d.start != nil {

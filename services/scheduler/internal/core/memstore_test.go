@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -30,8 +31,8 @@ type memStore struct {
 	place   map[string]Record
 	// away lets nobody reach the log.
 	away bool
-	// reads counts the heads that were read.
-	reads int
+	// reads counts the heads that were read; sick is how many more are refused for a reason that nobody knows.
+	reads, sick int
 	// committed is called after each commit that is durable, before its answer; true: the answer is lost, as it is in a crash.
 	committed func(*Commit) bool
 }
@@ -159,6 +160,10 @@ func (m *memStore) Run(_ context.Context, key RunKey) (*workflowv1.Run, uint32, 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
+	if m.sick > 0 {
+		m.sick--
+		return nil, 0, errors.New("a page of the file cannot be read")
+	}
 	r := m.runs[key]
 	if r == nil {
 		return nil, 0, fmt.Errorf("run %s: %w", key.ID, ErrNotFound)

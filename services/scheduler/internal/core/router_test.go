@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -129,6 +130,38 @@ func (w *world) ticking() (stop func()) {
 		}
 	}()
 	return func() { close(quit); <-done }
+}
+
+// An input that nobody waits for, and that cannot be taken because the run cannot be read, comes again by itself.
+func TestAnInputIsNotLostWhenARunCannotBeRead(t *testing.T) {
+	w := newWorld(t, waiting("later", false))
+	w.logs.expected = []string{"input was not taken", "a run cannot be read"}
+	w.boot()
+	w.start("later", "r1", `{"order": "A"}`)
+	w.await("r1", "it waits", parked("main/paid"))
+	w.parks("r1")
+	w.store.mu.Lock()
+	w.store.sick = 3
+	w.store.mu.Unlock()
+	w.publish("order.paid", "e1", `{"order": "A", "amount": 1}`)
+	stop := w.ticking()
+	defer stop()
+	w.succeeds("r1")
+}
+
+// parks waits until a run is not in memory.
+func (w *world) parks(id string) {
+	w.t.Helper()
+	for w.ctx.Err() == nil {
+		w.sched.mu.Lock()
+		here := w.sched.actors[RunKey{"default", id}] != nil
+		w.sched.mu.Unlock()
+		if !here {
+			return
+		}
+		runtime.Gosched()
+	}
+	w.t.Fatalf("run %s does not park", id)
 }
 
 // An event that concerns one of many waiting runs wakes that one.

@@ -71,8 +71,10 @@ type Scheduler struct {
 
 	mu     sync.Mutex
 	actors map[RunKey]*actor
-	idle   *sync.Cond
-	busy   int
+	// rereads are the runs that will be read again.
+	rereads map[RunKey]bool
+	idle    *sync.Cond
+	busy    int
 
 	defs    definitions
 	slots   *slots
@@ -105,7 +107,7 @@ func (c *chance) jitter() float64 {
 // New makes a scheduler that owns nothing yet.
 func New(opts Options) *Scheduler {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Scheduler{opts: opts, ctx: ctx, stop: stop, actors: map[RunKey]*actor{}, fenced: make(chan struct{})}
+	s := &Scheduler{opts: opts, ctx: ctx, stop: stop, actors: map[RunKey]*actor{}, rereads: map[RunKey]bool{}, fenced: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
 	s.gathers = make(chan struct{}, gathersAtOnce)
 	s.errands = make(chan struct{}, errandsAtOnce)
