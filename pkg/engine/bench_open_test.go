@@ -13,16 +13,19 @@ import (
 // BenchmarkOpen is what the engine costs per item of a map whose items are all open at once, as a scheduler asks it: what an input needs, what follows
 // from it, when the run is to be woken. It must not grow with the number of open items.
 func BenchmarkOpen(b *testing.B) {
-	for _, kind := range []struct{ name, step string }{
-		{"tool", "tool: {server: s, tool: write, arguments: {a: \"${item.id}\"}}, compensate: {tool: {server: s, tool: undo}}"},
-		{"human", "human: {roles: [r], decisions: [yes, no], due: 1h}"},
-		{"event", "wait_event: {any_of: [{type: a.b, correlate: {data.id: item.id}}]}, timeout: 1h"},
+	for _, kind := range []struct{ name, step, more string }{
+		{"tool", "tool: {server: s, tool: write, arguments: {a: \"${item.id}\"}}, compensate: {tool: {server: s, tool: undo}}", ""},
+		{"human", "human: {roles: [r], decisions: [yes, no], due: 1h}", ""},
+		{"lock", "locks: [{lock: one}], tool: {server: s, tool: put}", "resources: {locks: {one: {key: item.id, rank: 10}}}"},
+		{"workflow", "workflow: {name: kid}, timeout: 1h", ""},
+		{"event", "wait_event: {any_of: [{type: a.b, correlate: {data.id: item.id}}]}, timeout: 1h", ""},
 	} {
 		def := compile(b, fmt.Sprintf(`
+%s
 input: {json_schema: {type: object, properties: {list: {type: array, items: {type: object}}}, required: [list]}}
 steps:
 	- {id: each, map: {items: input.list, max_items: 10000, max_concurrency: 10000, steps: [{id: w, %s}]}}
-`, kind.step))
+`, kind.more, kind.step))
 		for _, items := range []int{100, 1_000, 5_000} {
 			input := json.RawMessage(list(items))
 			b.Run(fmt.Sprintf("%s/%d", kind.name, items), func(b *testing.B) {
@@ -77,6 +80,12 @@ func (m *memory) answer(c engine.Command) engine.InputEvent {
 		}}
 	case engine.Unsubscribe:
 		return nil
+	case engine.ReleaseLock:
+		return engine.LockFreed{AcquisitionID: c.Hold.GetAcquisitionId()}
+	case engine.AcquireLock:
+		return engine.LockAcquired{AcquisitionID: c.Hold.GetAcquisitionId(), Token: "t"}
+	case engine.StartChild:
+		return engine.ChildEnded{RunID: c.Child.GetRunId(), Outcome: succeeded, Result: c.Input}
 	}
 	return m.obey(c, json.RawMessage(`{"ok":true}`))
 }

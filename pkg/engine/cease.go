@@ -19,7 +19,7 @@ func (m *machine) settleFrames() bool {
 		return true
 	}
 	if !together && !anyCancelling(m.run) {
-		return false // the usual case, and there may be many frames
+		return false
 	}
 	for _, path := range framesDeepestFirst(m.run) {
 		if together && m.run.GetFrames()[path].GetCompensation() == nil {
@@ -32,7 +32,16 @@ func (m *machine) settleFrames() bool {
 	return false
 }
 
+// anyDecided reports whether a parallel or map step is decided before all of it has ended. Only then is a branch or item being cancelled, or undone: that
+// saves looking at all of them, and there may be many.
+func anyDecided(run *workflowv1.Run) bool {
+	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool { return a.GetComposite().GetDecided() })
+}
+
 func anyCancelling(run *workflowv1.Run) bool {
+	if !anyDecided(run) {
+		return false
+	}
 	for _, f := range run.GetFrames() {
 		if f.GetCancelling() {
 			return true
@@ -153,6 +162,9 @@ func (m *machine) mustSettle() bool { return unsettledOperations(m.run) || undoi
 
 // undoing reports whether the undo of a cancelled branch is under way.
 func undoing(run *workflowv1.Run) bool {
+	if !anyDecided(run) {
+		return false
+	}
 	for _, f := range run.GetFrames() {
 		if f.GetCompensation() != nil {
 			return true

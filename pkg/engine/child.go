@@ -277,20 +277,21 @@ func childEffect(work *workflow.Step) workflowv1.Effect {
 // settleChildren asks a sub-workflow to end whose step must, and reports whether there was one. One whose start is not acknowledged yet is asked
 // once it is: so the wish cannot overtake the start.
 func (m *machine) settleChildren() bool {
-	for _, c := range m.run.GetChildren() {
-		a := childStep(m.run, c.GetRunId())
-		if a == nil || a.GetUndoSequence() != 0 || c.GetStatus() != workflowv1.ChildStatus_CHILD_STATUS_RUNNING {
+	if len(m.run.GetChildren()) == 0 {
+		return false
+	}
+	for _, a := range m.run.GetActive() {
+		id := a.GetChildRunId()
+		if id == "" || a.GetUndoSequence() != 0 {
 			continue
 		}
 		reason := m.childMustEnd(a)
-		if reason == "" {
+		if reason == "" || m.child(id).GetStatus() != workflowv1.ChildStatus_CHILD_STATUS_RUNNING {
 			continue
 		}
-		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_ChildCancelled{ChildCancelled: &workflowv1.ChildCancelled{
-			RunId: c.GetRunId(), Reason: reason,
-		}}})
+		m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_ChildCancelled{ChildCancelled: &workflowv1.ChildCancelled{RunId: id, Reason: reason}}})
 		if m.err == nil {
-			m.command(CancelChild{RunID: c.GetRunId(), Reason: reason})
+			m.command(CancelChild{RunID: id, Reason: reason})
 		}
 		return true
 	}
@@ -299,23 +300,24 @@ func (m *machine) settleChildren() bool {
 
 // childMustEnd says why a step cannot wait for its sub-workflow any longer; empty: it can.
 func (m *machine) childMustEnd(a *workflowv1.ActiveStep) string {
-	of := "step " + a.GetStepId() + " of run " + m.run.GetId()
-	switch {
+	var words string
+	switch h := overdueLock(m.run, a.GetPath(), m.now); {
 	case m.run.GetCancel() != nil:
-		return of + " is cancelled: " + m.run.GetCancel().GetReason()
+		words = " is cancelled: " + m.run.GetCancel().GetReason()
 	case m.ending():
-		return of + ": the run took longer than its deadline"
+		words = ": the run took longer than its deadline"
 	case m.ceasing(a.GetPath()):
-		return of + " is not needed any more"
+		words = " is not needed any more"
 	case due(m.run.GetStateDeadline(), m.now):
-		return of + ": its state took longer than it may"
+		words = ": its state took longer than it may"
 	case due(a.GetDeadline(), m.now):
-		return of + " took longer than it may"
+		words = " took longer than it may"
+	case h != nil:
+		words = ": lock " + h.GetName() + " was held longer than it may be"
+	default:
+		return "" // the usual case, and there may be many
 	}
-	if h := overdueLock(m.run, a.GetPath(), m.now); h != nil {
-		return of + ": lock " + h.GetName() + " was held longer than it may be"
-	}
-	return ""
+	return "step " + a.GetStepId() + " of run " + m.run.GetId() + words
 }
 
 // overdueLock is a lock over its time that what is at a path runs under; nil: there is none.
@@ -328,29 +330,43 @@ func overdueLock(run *workflowv1.Run, path string, now time.Time) *workflowv1.Lo
 	return nil
 }
 
-// cancellable reports whether an open step waits for a sub-workflow that can be asked to end.
-func cancellable(run *workflowv1.Run, a *workflowv1.ActiveStep) bool {
-	return a.GetChildRunId() != "" && a.GetUndoSequence() == 0 &&
-		childByID(run, a.GetChildRunId()).GetStatus() == workflowv1.ChildStatus_CHILD_STATUS_RUNNING
+// cancellable are the sub-workflows that can be asked to end: those whose start is acknowledged.
+type cancellable map[string]bool
+
+func cancellableChildren(run *workflowv1.Run) cancellable {
+	var ids cancellable
+	for _, c := range run.GetChildren() {
+		if c.GetStatus() == workflowv1.ChildStatus_CHILD_STATUS_RUNNING {
+			if ids == nil {
+				ids = cancellable{}
+			}
+			ids[c.GetRunId()] = true
+		}
+	}
+	return ids
 }
 
-func anyCancellable(run *workflowv1.Run) bool {
-	return slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool { return cancellable(run, a) })
+// of reports whether an open step waits for one of them.
+func (c cancellable) of(a *workflowv1.ActiveStep) bool {
+	return len(c) > 0 && a.GetUndoSequence() == 0 && c[a.GetChildRunId()]
 }
 
-// endsChild reports whether a sub-workflow that can be asked to end runs under a lock.
-func endsChild(run *workflowv1.Run, h *workflowv1.LockHold) bool {
-	return h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD && slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
-		return cancellable(run, a) && (h.GetStepPath() == "" || covers(h.GetStepPath(), a.GetPath()))
+func (c cancellable) ofAny(run *workflowv1.Run) bool {
+	return len(c) > 0 && slices.ContainsFunc(run.GetActive(), c.of)
+}
+
+// under reports whether one of them runs under a lock.
+func (c cancellable) under(run *workflowv1.Run, h *workflowv1.LockHold) bool {
+	return len(c) > 0 && h.GetStatus() == workflowv1.LockStatus_LOCK_STATUS_HELD && slices.ContainsFunc(run.GetActive(), func(a *workflowv1.ActiveStep) bool {
+		return c.of(a) && (h.GetStepPath() == "" || covers(h.GetStepPath(), a.GetPath()))
 	})
 }
 
-// childNeeds are the inputs of sub-workflows that open steps wait for: what undoes a step may read them.
+// childNeeds are the inputs of sub-workflows: what undoes a step may read them. That of a detached one is among them until its start is acknowledged, which
+// costs less than to tell it from the others.
 func childNeeds(seqs []uint64, run *workflowv1.Run) []uint64 {
 	for _, c := range run.GetChildren() {
-		if childStep(run, c.GetRunId()) != nil {
-			seqs = append(seqs, c.GetInputSequence())
-		}
+		seqs = append(seqs, c.GetInputSequence())
 	}
 	for _, a := range run.GetActive() {
 		if c := a.GetEndedChild(); c != nil {

@@ -100,7 +100,7 @@ func Resume(run *workflowv1.Run) []Command {
 		case a.GetComposite() != nil:
 			proceed = true
 		}
-		for _, op := range openOperations(a) {
+		for op := range openOperations(a) {
 			if inFlight(op) {
 				cs = append(cs, Attach{Operation: op, StepPath: a.GetPath()})
 			}

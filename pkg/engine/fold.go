@@ -215,7 +215,7 @@ func (f *Fold) escalationClosed(e *workflowv1.EscalationClosed) {
 		if a.GetEscalationId() == id {
 			a.EscalationId = ""
 		}
-		for _, op := range openOperations(a) {
+		for op := range openOperations(a) {
 			if op.GetEscalationId() == id {
 				op.EscalationId = ""
 			}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"iter"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -53,30 +54,29 @@ func stepByRecord(def *workflow.Definition, record string) (*workflow.Step, bool
 	return def.Step(record)
 }
 
-// openOperations are all operations of an open step whose attempt may be on its way or whose fate is not settled, probes included.
-func openOperations(a *workflowv1.ActiveStep) []*workflowv1.OpenOperation {
-	var ops []*workflowv1.OpenOperation
-	add := func(op *workflowv1.OpenOperation) {
-		if op == nil {
+// openOperations are all operations of an open step whose attempt may be on its way or whose fate is not settled, probes included. Every input asks for
+// those of every open step, so that they are walked and not listed.
+func openOperations(a *workflowv1.ActiveStep) iter.Seq[*workflowv1.OpenOperation] {
+	return func(yield func(*workflowv1.OpenOperation) bool) {
+		each := func(op *workflowv1.OpenOperation) bool {
+			return op == nil || yield(op) && (op.GetProbe() == nil || yield(op.GetProbe()))
+		}
+		if !each(a.GetOperation()) {
 			return
 		}
-		ops = append(ops, op)
-		if op.GetProbe() != nil {
-			ops = append(ops, op.GetProbe())
+		for _, c := range a.GetTask().GetOpenCalls() {
+			if !each(c) {
+				return
+			}
 		}
 	}
-	add(a.GetOperation())
-	for _, c := range a.GetTask().GetOpenCalls() {
-		add(c)
-	}
-	return ops
 }
 
 func openByID(a *workflowv1.ActiveStep, id string) *workflowv1.OpenOperation {
 	if id == "" || a == nil {
 		return nil
 	}
-	for _, op := range openOperations(a) {
+	for op := range openOperations(a) {
 		if op.GetId() == id {
 			return op
 		}

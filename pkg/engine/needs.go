@@ -44,7 +44,7 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 		if s := a.GetTask().GetOfferSequence(); s != 0 {
 			seqs = append(seqs, s)
 		}
-		for _, op := range openOperations(a) {
+		for op := range openOperations(a) {
 			if s := op.GetArgumentsSequence(); s != 0 {
 				seqs = append(seqs, s)
 			}

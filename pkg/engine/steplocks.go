@@ -66,11 +66,14 @@ func (m *machine) stepLockAcquired(hold *workflowv1.LockHold, ev LockAcquired) {
 
 // releaseStepLocks gives back the locks of the steps that are over.
 func (m *machine) releaseStepLocks() {
-	if m.err == nil {
-		m.release(func(h *workflowv1.LockHold) bool {
-			return h.GetStepPath() != "" && activeByPath(m.run, h.GetStepPath()) == nil
-		})
+	if m.err != nil || !slices.ContainsFunc(m.run.GetLocks(), func(h *workflowv1.LockHold) bool { return h.GetStepPath() != "" }) {
+		return
 	}
+	open := make(map[string]bool, len(m.run.GetActive())) // each item of a map may have a lock
+	for _, a := range m.run.GetActive() {
+		open[a.GetPath()] = true
+	}
+	m.release(func(h *workflowv1.LockHold) bool { return h.GetStepPath() != "" && !open[h.GetStepPath()] })
 }
 
 // lockOverdue is the error that a lock was waited for, or held, too long.

@@ -14,8 +14,9 @@ import (
 // NextWake is when the run needs a Tick; the zero time: not by itself.
 func NextWake(run *workflowv1.Run) time.Time {
 	var wake time.Time
+	sooner := func(t *timestamppb.Timestamp) bool { return t != nil && (wake.IsZero() || t.AsTime().Before(wake)) }
 	take := func(t *timestamppb.Timestamp) {
-		if t != nil && (wake.IsZero() || t.AsTime().Before(wake)) {
+		if sooner(t) {
 			wake = t.AsTime()
 		}
 	}
@@ -24,12 +25,13 @@ func NextWake(run *workflowv1.Run) time.Time {
 	}
 	free := run.GetStatus() == workflowv1.RunStatus_RUN_STATUS_RUNNING && run.GetLeaving() == nil && run.GetCancel() == nil
 	settled := free && !unsettledOperations(run) && !undoing(run)
-	if settled || free && (len(run.GetFrames()) > 0 || anyCancellable(run)) {
+	children := cancellableChildren(run)
+	if settled || free && (len(run.GetFrames()) > 0 || children.ofAny(run)) {
 		take(run.GetDeadline())
 		take(run.GetStateDeadline())
 	}
 	for _, h := range run.GetLocks() {
-		if settled || free && endsChild(run, h) {
+		if sooner(h.GetDeadline()) && (settled || free && children.under(run, h)) {
 			take(h.GetDeadline())
 		}
 	}
@@ -37,7 +39,7 @@ func NextWake(run *workflowv1.Run) time.Time {
 		if !workedOn(a) {
 			take(a.GetWakeTime())
 		}
-		if free && (mayBeOverdue(run, a) || cancellable(run, a)) {
+		if free && sooner(a.GetDeadline()) && (mayBeOverdue(run, a) || children.of(a)) {
 			take(a.GetDeadline())
 		}
 		for _, c := range a.GetTask().GetOpenCalls() {
@@ -77,7 +79,15 @@ func unsettledOperations(run *workflowv1.Run) bool {
 
 // unsettledStep is unsettledOperations of one open step.
 func unsettledStep(a *workflowv1.ActiveStep) bool {
-	return a.GetChildRunId() != "" || slices.ContainsFunc(openOperations(a), unsettled)
+	if a.GetChildRunId() != "" {
+		return true
+	}
+	for op := range openOperations(a) {
+		if unsettled(op) {
+			return true
+		}
+	}
+	return false
 }
 
 func due(t *timestamppb.Timestamp, now time.Time) bool { return t != nil && !t.AsTime().After(now) }

@@ -156,7 +156,7 @@ func (m *machine) slotFree(ev SlotFree) {
 		m.again(a)
 		return
 	}
-	for _, op := range openOperations(a) {
+	for op := range openOperations(a) {
 		if s, ok := m.stepOf(a); ok && op.GetWaitsForSlot() && m.err == nil {
 			m.wakeOperation(s, a, op)
 			return

@@ -104,7 +104,7 @@ func (m *machine) continueUndo() {
 		m.nextUndo("")
 	}
 	if !undoing(m.run) {
-		return // the usual case, and there may be many frames
+		return
 	}
 	for _, path := range sortedKeys(m.run.GetFrames()) {
 		f := m.run.GetFrames()[path]
