@@ -45,6 +45,10 @@ func TestDryRunOfAFile(t *testing.T) {
 	}
 	suite.on("DryRun", errs.New(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "2 errors").Field("a", "3:1: error L3: there is no step").Field("b", "4:1: error L1: unreachable"))
 	term.to(suite, "run", "start", file, "--dry-run").want(t, 4, "hello.yaml is refused:\n3:1: error L3: there is no step\n4:1: error L1: unreachable")
+	if request := got[*schedulerv1.DryRunRequest](t, suite); request.GetFile() != "hello.yaml" {
+		t.Errorf("findings are to name the file: %v", request)
+	}
+	term.to(suite, "run", "start", term.file("empty.yaml", ""), "--dry-run").want(t, 2, "empty.yaml is empty")
 }
 
 func TestDryRunThatWouldWaitForEver(t *testing.T) {

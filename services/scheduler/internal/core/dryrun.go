@@ -31,9 +31,9 @@ type ToolReader interface {
 // DryRunOrder asks what a run would do.
 type DryRunOrder struct {
 	Namespace string
-	// Workflow and Version name a registered definition; Source is one that is not.
-	Workflow, Version string
-	Source            []byte
+	// Workflow and Version name a registered definition; Source is one that is not, and File what findings call it.
+	Workflow, Version, File string
+	Source                  []byte
 	// OutputsOfRun is a run whose recorded outputs are used; empty: none.
 	OutputsOfRun string
 	// CallReads lets READ tools really be called.
@@ -125,7 +125,7 @@ func (d *DryRuns) definition(ctx context.Context, o DryRunOrder) (*workflow.Defi
 		}
 		return def, err == nil
 	})
-	def, findings := workflow.Check("definition", o.Source, workflow.NewCatalog(tools), registered)
+	def, findings := workflow.Check(cmp.Or(o.File, "definition"), o.Source, workflow.NewCatalog(tools), registered)
 	switch {
 	case unread != nil:
 		return nil, unread

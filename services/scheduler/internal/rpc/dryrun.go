@@ -23,7 +23,7 @@ import (
 // DryRun implements RunControlService.
 func (c *Control) DryRun(ctx context.Context, req *schedulerv1.DryRunRequest) (*schedulerv1.DryRunResponse, error) {
 	order := core.DryRunOrder{
-		Namespace: namespace(req.GetNamespace()), Workflow: req.GetWorkflow(), Version: req.GetVersion(), Source: req.GetSource(),
+		Namespace: namespace(req.GetNamespace()), Workflow: req.GetWorkflow(), Version: req.GetVersion(), Source: req.GetSource(), File: req.GetFile(),
 		OutputsOfRun: req.GetOutputsOfRun(), CallReads: req.GetCallReads(),
 		Options: dryrun.Options{Input: req.GetInput(), Decisions: req.GetDecisions(), Outputs: map[string]json.RawMessage{}},
 	}
@@ -78,21 +78,24 @@ func dryRunFailure(err error) error {
 	if !errors.As(err, &bad) {
 		return failure(err)
 	}
+	var fields []errs.FieldViolation
 	broken := bad.Findings.Errors()
-	lines := []string{fmt.Sprintf("source: the definition has %d errors:", len(broken))}
-	told := broken[:min(len(broken), maxFindingsTold)]
-	for _, f := range told {
-		lines = append(lines, f.String())
+	for _, f := range broken[:min(len(broken), maxFindingsTold)] {
+		fields = append(fields, errs.FieldViolation{Field: f.Path, Problem: f.String()})
 	}
-	if n := len(broken) - len(told); n > 0 {
-		lines = append(lines, fmt.Sprintf("… and %d more: signalbox workflow lint shows all", n))
+	if n := len(broken) - len(fields); n > 0 {
+		fields = append(fields, errs.FieldViolation{Field: "source", Problem: fmt.Sprintf("… and %d more: signalbox workflow lint shows all", n)})
 	}
-	if len(bad.Unavailable) > 0 {
-		lines = append(lines, "The tools of these servers could not be read: "+strings.Join(slices.Sorted(maps.Keys(bad.Unavailable)), ", "))
+	if away := slices.Sorted(maps.Keys(bad.Unavailable)); len(away) > 0 {
+		fields = append(fields, errs.FieldViolation{Field: "source", Problem: "the tools of these servers could not be read: " + strings.Join(away, ", ")})
+	}
+	lines := []string{"source: the definition cannot be played:"}
+	for _, f := range fields {
+		lines = append(lines, f.Problem)
 	}
 	e := errs.New(errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "%s", strings.Join(lines, "\n"))
-	for _, f := range told {
-		e.Field(f.Path, f.Message)
+	for _, f := range fields {
+		e.Field(f.Field, f.Problem)
 	}
 	return e
 }

@@ -2003,7 +2003,9 @@ type DryRunRequest struct {
 	CallReads bool `protobuf:"varint,9,opt,name=call_reads,json=callReads,proto3" json:"call_reads,omitempty"`
 	// Decisions by step id: of human gates, and of what a person is asked where something went wrong. A gate that is not named takes its first
 	// decision; other questions that are not are what the run waits for.
-	Decisions     map[string]string `protobuf:"bytes,10,rep,name=decisions,proto3" json:"decisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Decisions map[string]string `protobuf:"bytes,10,rep,name=decisions,proto3" json:"decisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Name of the source in findings, usually the file's. Unset: "definition".
+	File          string `protobuf:"bytes,11,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2106,6 +2108,13 @@ func (x *DryRunRequest) GetDecisions() map[string]string {
 		return x.Decisions
 	}
 	return nil
+}
+
+func (x *DryRunRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
 }
 
 // InjectedFailure makes attempts of a step fail.
@@ -3721,7 +3730,7 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
 	"\bmigrated\x18\x03 \x01(\bR\bmigrated\x12\x1a\n" +
-	"\bsequence\x18\x04 \x01(\x04R\bsequence\"\xd8\x04\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\"\xec\x04\n" +
 	"\rDryRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x18\n" +
@@ -3735,7 +3744,8 @@ const file_signalbox_scheduler_v1_scheduler_service_proto_rawDesc = "" +
 	"\n" +
 	"call_reads\x18\t \x01(\bR\tcallReads\x12R\n" +
 	"\tdecisions\x18\n" +
-	" \x03(\v24.signalbox.scheduler.v1.DryRunRequest.DecisionsEntryR\tdecisions\x1a:\n" +
+	" \x03(\v24.signalbox.scheduler.v1.DryRunRequest.DecisionsEntryR\tdecisions\x12\x12\n" +
+	"\x04file\x18\v \x01(\tR\x04file\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\x1a<\n" +
