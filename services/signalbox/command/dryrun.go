@@ -58,10 +58,14 @@ func (a *App) dryRun(ctx context.Context, s *suite, cmd *cobra.Command, start *s
 	request.Namespace, request.Input = start.GetNamespace(), start.GetInput()
 	if file == "" {
 		request.Workflow, request.Version = start.GetWorkflow(), start.GetVersion()
-	} else if request.Source, err = readFile(file, a.In); err == nil && len(request.GetSource()) == 0 {
-		return errs.Invalid("WORKFLOW", "%s is empty; begin with `api_version: signalbox/v1`", file)
-	} else if request.File = file; err != nil {
-		return errs.Invalid("WORKFLOW", "%v", err)
+	} else {
+		request.File = file
+		if request.Source, err = readFile(file, a.In); err != nil {
+			return errs.Invalid("WORKFLOW", "%v", err)
+		}
+		if len(request.GetSource()) == 0 {
+			return errs.Invalid("WORKFLOW", "%s is empty; begin with `api_version: signalbox/v1`", file)
+		}
 	}
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
