@@ -81,25 +81,20 @@ func (a *App) archiveList(s *suite) *cobra.Command {
 		if len(args) > 0 {
 			request.Workflow = args[0]
 		}
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.archive().ListArchivedRuns(ctx, request)
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no archived runs", []string{"run", "workflow", "outcome", "ended", "archived", "events", "size"}, func() [][]string {
-			var rows [][]string
-			for _, r := range response.GetRuns() {
-				rows = append(rows, []string{
-					r.GetRunId(), r.GetWorkflow() + "@" + r.GetVersion(), render.Name(r.GetOutcome()), render.Moment(r.GetEndTime(), a.Clock.Now()),
-					render.Moment(r.GetArchiveTime(), a.Clock.Now()), fmt.Sprint(r.GetEvents()), render.Size(r.GetSizeBytes()),
-				})
-			}
-			return rows
+		return list(ctx, s, s.archive().ListArchivedRuns, request, listing[*statev1.ListArchivedRunsResponse, *statev1.ArchivedRun]{
+			none: "no archived runs", columns: []string{"run", "workflow", "outcome", "ended", "archived", "events", "size"},
+			entries: (*statev1.ListArchivedRunsResponse).GetRuns, row: a.archivedRow,
 		})
 	})
 	return cmd
+}
+
+func (a *App) archivedRow(r *statev1.ArchivedRun) []string {
+	now := a.Clock.Now()
+	return []string{
+		r.GetRunId(), r.GetWorkflow() + "@" + r.GetVersion(), render.Name(r.GetOutcome()), render.Moment(r.GetEndTime(), now),
+		render.Moment(r.GetArchiveTime(), now), fmt.Sprint(r.GetEvents()), render.Size(r.GetSizeBytes()),
+	}
 }
 
 func (a *App) archiveShow(s *suite) *cobra.Command {

@@ -194,25 +194,20 @@ func (a *App) batchList(s *suite) *cobra.Command {
 	}
 	page.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.batches().ListBatches(ctx, &schedulerv1.ListBatchesRequest{Namespace: s.namespace(), PageSize: page.size, PageToken: page.token})
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no batches", []string{"batch", "does", "filter", "state", "done", "failed", "passed over", "of", "started"}, func() [][]string {
-			var rows [][]string
-			for _, b := range response.GetBatches() {
-				rows = append(rows, []string{
-					b.GetId(), batchAction(b), b.GetFilter(), a.batchState(b), fmt.Sprint(b.GetDone()), fmt.Sprint(b.GetFailed()), fmt.Sprint(b.GetSkipped()),
-					fmt.Sprint(b.GetTotal()), render.Ago(b.GetCreateTime().AsTime(), a.Clock.Now()),
-				})
-			}
-			return rows
+		request := &schedulerv1.ListBatchesRequest{Namespace: s.namespace(), PageSize: page.size, PageToken: page.token}
+		return list(ctx, s, s.batches().ListBatches, request, listing[*schedulerv1.ListBatchesResponse, *schedulerv1.Batch]{
+			none: "no batches", columns: []string{"batch", "does", "filter", "state", "done", "failed", "passed over", "of", "started"},
+			entries: (*schedulerv1.ListBatchesResponse).GetBatches, row: a.batchRow,
 		})
 	})
 	return cmd
+}
+
+func (a *App) batchRow(b *schedulerv1.Batch) []string {
+	return []string{
+		b.GetId(), batchAction(b), b.GetFilter(), a.batchState(b), fmt.Sprint(b.GetDone()), fmt.Sprint(b.GetFailed()), fmt.Sprint(b.GetSkipped()),
+		fmt.Sprint(b.GetTotal()), render.Ago(b.GetCreateTime().AsTime(), a.Clock.Now()),
+	}
 }
 
 func (a *App) batchState(b *schedulerv1.Batch) string {

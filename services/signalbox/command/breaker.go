@@ -33,21 +33,10 @@ func (a *App) breakerList(s *suite) *cobra.Command {
 		if len(args) > 0 {
 			request.Server = args[0]
 		}
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := recoveryv1.NewRecoveryServiceClient(s.conn("recovery")).ListBreakers(ctx, request)
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "all breakers are closed", []string{"breaker", "state", "failures", "since", "opens to trials", "why it opened last"},
-			func() [][]string {
-				var rows [][]string
-				for _, breaker := range response.GetBreakers() {
-					rows = append(rows, a.breakerRow(breaker))
-				}
-				return rows
-			})
+		return list(ctx, s, recoveryv1.NewRecoveryServiceClient(s.conn("recovery")).ListBreakers, request, listing[*recoveryv1.ListBreakersResponse, *recoveryv1.Breaker]{
+			none: "all breakers are closed", columns: []string{"breaker", "state", "failures", "since", "opens to trials", "why it opened last"},
+			entries: (*recoveryv1.ListBreakersResponse).GetBreakers, row: a.breakerRow,
+		})
 	})
 	return cmd
 }

@@ -42,21 +42,10 @@ RECONCILED (a probe settled it), DECIDED (a person did), COMPENSATED and COMPENS
 			request.RunId = args[0]
 		}
 		request.Namespace, request.PageSize, request.PageToken = s.namespace(), page.size, page.token
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.runs().ListOperations(ctx, &request)
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no operations", []string{"run", "step", "tool", "effect", "for", "status", "attempts", "idempotency key"},
-			func() [][]string {
-				var rows [][]string
-				for _, entry := range response.GetEntries() {
-					rows = append(rows, operationRow(entry))
-				}
-				return rows
-			})
+		return list(ctx, s, s.runs().ListOperations, &request, listing[*statev1.ListOperationsResponse, *statev1.LedgerEntry]{
+			none: "no operations", columns: []string{"run", "step", "tool", "effect", "for", "status", "attempts", "idempotency key"},
+			entries: (*statev1.ListOperationsResponse).GetEntries, row: operationRow,
+		})
 	})
 	return cmd
 }

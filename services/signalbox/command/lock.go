@@ -30,21 +30,10 @@ func (a *App) lockList(s *suite) *cobra.Command {
 	cmd.Flags().StringVar(&run, "run", "", "only those of this `run`")
 	page.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := lockv1.NewLockServiceClient(s.conn("lock")).List(ctx, &lockv1.ListRequest{
-			Namespace: s.namespace(), RunId: run, PageSize: page.size, PageToken: page.token,
-		})
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no locks", []string{"key", "mode", "status", "run", "since", "token"}, func() [][]string {
-			var rows [][]string
-			for _, acquisition := range response.GetAcquisitions() {
-				rows = append(rows, a.lockRow(acquisition))
-			}
-			return rows
+		request := &lockv1.ListRequest{Namespace: s.namespace(), RunId: run, PageSize: page.size, PageToken: page.token}
+		return list(ctx, s, lockv1.NewLockServiceClient(s.conn("lock")).List, request, listing[*lockv1.ListResponse, *lockv1.Acquisition]{
+			none: "no locks", columns: []string{"key", "mode", "status", "run", "since", "token"},
+			entries: (*lockv1.ListResponse).GetAcquisitions, row: a.lockRow,
 		})
 	})
 	return cmd

@@ -46,21 +46,10 @@ func (a *App) runList(s *suite) *cobra.Command {
 	cmd.Flags().StringVar(&filter, "filter", "", "only runs that the `filter` holds for")
 	page.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.runs().ListRuns(ctx, &statev1.ListRunsRequest{
-			Namespace: s.namespace(), Filter: filter, PageSize: page.size, PageToken: page.token,
-		})
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no runs", []string{"run", "workflow", "status", "state", "waits for", "started", "took"}, func() [][]string {
-			var rows [][]string
-			for _, run := range response.GetRuns() {
-				rows = append(rows, a.runRow(run))
-			}
-			return rows
+		request := &statev1.ListRunsRequest{Namespace: s.namespace(), Filter: filter, PageSize: page.size, PageToken: page.token}
+		return list(ctx, s, s.runs().ListRuns, request, listing[*statev1.ListRunsResponse, *workflowv1.Run]{
+			none: "no runs", columns: []string{"run", "workflow", "status", "state", "waits for", "started", "took"},
+			entries: (*statev1.ListRunsResponse).GetRuns, row: a.runRow,
 		})
 	})
 	return cmd

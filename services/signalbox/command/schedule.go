@@ -186,19 +186,11 @@ func (a *App) scheduleList(s *suite) *cobra.Command {
 	}
 	page.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := s.schedules().ListSchedules(ctx, &schedulerv1.ListSchedulesRequest{Namespace: s.namespace(), PageSize: page.size, PageToken: page.token})
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no schedules; create one with `signalbox schedule put`", []string{"schedule", "workflow", "when", "next", "last", "skipped", "missed", "last error"}, func() [][]string {
-			var rows [][]string
-			for _, info := range response.GetSchedules() {
-				rows = append(rows, a.scheduleRow(info))
-			}
-			return rows
+		request := &schedulerv1.ListSchedulesRequest{Namespace: s.namespace(), PageSize: page.size, PageToken: page.token}
+		return list(ctx, s, s.schedules().ListSchedules, request, listing[*schedulerv1.ListSchedulesResponse, *schedulerv1.ScheduleInfo]{
+			none:    "no schedules; create one with `signalbox schedule put`",
+			columns: []string{"schedule", "workflow", "when", "next", "last", "skipped", "missed", "last error"},
+			entries: (*schedulerv1.ListSchedulesResponse).GetSchedules, row: a.scheduleRow,
 		})
 	})
 	return cmd

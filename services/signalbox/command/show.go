@@ -1,9 +1,11 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signalbox-dev/signalbox/pkg/cli"
@@ -50,4 +52,38 @@ func (a *App) pageNote(token string) {
 type pageFlags struct {
 	size  int32
 	token string
+}
+
+// listed is a part of a list, as calls answer with it.
+type listed interface {
+	proto.Message
+	GetNextPageToken() string
+}
+
+// listing is how the entries of a list are shown: each is a row under the columns, and none is what is said when there are no entries.
+type listing[P listed, E any] struct {
+	none    string
+	columns []string
+	entries func(P) []E
+	row     func(E) []string
+}
+
+// list reads a page of a list and prints it.
+func list[Q any, P listed, E any](
+	ctx context.Context, s *suite, read func(context.Context, Q, ...grpc.CallOption) (P, error), request Q, as listing[P, E],
+) error {
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	response, err := read(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer s.app.pageNote(response.GetNextPageToken())
+	return s.app.table(response, as.none, as.columns, func() [][]string {
+		var rows [][]string
+		for _, entry := range as.entries(response) {
+			rows = append(rows, as.row(entry))
+		}
+		return rows
+	})
 }

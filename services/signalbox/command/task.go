@@ -41,24 +41,16 @@ func (a *App) taskList(s *suite) *cobra.Command {
 	cmd.Flags().StringVar(&agent, "agent", "", "only tasks of this `agent`")
 	page.bind(cmd)
 	cmd.RunE = s.runE(func(ctx context.Context, _ []string) error {
-		ctx, cancel := s.brief(ctx)
-		defer cancel()
-		response, err := schedulerv1.NewAgentWorkServiceClient(s.conn("scheduler")).ListTasks(ctx, &schedulerv1.ListTasksRequest{
-			Namespace: s.namespace(), Agent: agent, PageSize: page.size, PageToken: page.token,
-		})
-		if err != nil {
-			return err
-		}
-		defer a.pageNote(response.GetNextPageToken())
-		return a.table(response, "no open tasks", []string{"task", "agent", "run", "step", "claimed by", "since"}, func() [][]string {
-			var rows [][]string
-			for _, task := range response.GetTasks() {
-				rows = append(rows, []string{
+		request := &schedulerv1.ListTasksRequest{Namespace: s.namespace(), Agent: agent, PageSize: page.size, PageToken: page.token}
+		return list(ctx, s, schedulerv1.NewAgentWorkServiceClient(s.conn("scheduler")).ListTasks, request, listing[*schedulerv1.ListTasksResponse, *schedulerv1.TaskSummary]{
+			none: "no open tasks", columns: []string{"task", "agent", "run", "step", "claimed by", "since"},
+			entries: (*schedulerv1.ListTasksResponse).GetTasks,
+			row: func(task *schedulerv1.TaskSummary) []string {
+				return []string{
 					task.GetTaskId(), task.GetAgent(), task.GetRunId(), task.GetStepPath(), claimedBy(task),
 					render.Ago(task.GetSince().AsTime(), a.Clock.Now()),
-				})
-			}
-			return rows
+				}
+			},
 		})
 	})
 	return cmd
