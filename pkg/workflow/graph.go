@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 
@@ -107,6 +108,19 @@ func (g *graph) onCycle(state string, follow func(edge) bool) bool {
 
 // route is a shortest way from a state to another by edges that are followed, both included; nil: there is none.
 func (g *graph) route(from, to string, follow func(edge) bool) []string {
+	return shortestWay(from, to, func(state string) iter.Seq[string] {
+		return func(yield func(string) bool) {
+			for _, e := range g.out[state] {
+				if follow(e) && !yield(e.to) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// shortestWay is a shortest way between two nodes, both included; nil: there is none.
+func shortestWay(from, to string, next func(string) iter.Seq[string]) []string {
 	before := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
 		if queue[0] == to {
@@ -117,10 +131,10 @@ func (g *graph) route(from, to string, follow func(edge) bool) []string {
 			slices.Reverse(out)
 			return out
 		}
-		for _, e := range g.out[queue[0]] {
-			if _, seen := before[e.to]; !seen && follow(e) {
-				before[e.to] = queue[0]
-				queue = append(queue, e.to)
+		for n := range next(queue[0]) {
+			if _, seen := before[n]; !seen {
+				before[n] = queue[0]
+				queue = append(queue, n)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -147,7 +148,7 @@ func (o *lockOrder) report() {
 		if e.asked.rank > e.held.rank && e.asked.name != e.held.name {
 			continue
 		}
-		switch circle := wayBack(next, e.asked.name, e.held.name); {
+		switch circle := shortestWay(e.asked.name, e.held.name, func(lock string) iter.Seq[string] { return slices.Values(next[lock]) }); {
 		case e.asked.name == e.held.name:
 			o.fault("L13", e.at, "take it once, around all that needs it", "lock %q is taken while it is held: the run waits for itself", e.asked.name)
 		case circle != nil:
@@ -158,26 +159,4 @@ func (o *lockOrder) report() {
 				e.asked.name, e.asked.rank, e.held.name, e.held.rank)
 		}
 	}
-}
-
-// wayBack is a shortest way along edges; nil: there is none.
-func wayBack(next map[string][]string, from, to string) []string {
-	before := map[string]string{from: ""}
-	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
-		if queue[0] == to {
-			var out []string
-			for at := to; at != ""; at = before[at] {
-				out = append(out, at)
-			}
-			slices.Reverse(out)
-			return out
-		}
-		for _, n := range next[queue[0]] {
-			if _, seen := before[n]; !seen {
-				before[n] = queue[0]
-				queue = append(queue, n)
-			}
-		}
-	}
-	return nil
 }
