@@ -6,6 +6,7 @@ import (
 	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
+	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
 
@@ -211,5 +212,54 @@ steps:
 	w.ends(failed)
 	if got := w.sent()[1]; got != `undo{"id":"o1","n":1}` {
 		t.Errorf("sent was %s", got)
+	}
+}
+
+// What an agent did is undone also when its task ends without a result, and only then is there something to undo.
+func TestUndoOfAnAgentThatFails(t *testing.T) {
+	const yaml = `
+steps:
+	- id: x
+		agent: {agent: helper, arguments: {id: "${input.id}"}, allowed_tools: [s/write, s/read, s/put], max_effect: write, budget: {max_turns: 9, max_tokens: 999}}
+		compensate: {tool: {server: s, tool: undo, arguments: {id: "${original.arguments.id}", result: "${original.output}"}}}
+		%s
+`
+	gaveUp := func(a *agent) { a.give(engine.FailTask{StepPath: path, TokenDigest: a.token, Message: "no"}) }
+	for name, tc := range map[string]struct {
+		handlers string
+		drive    func(a *agent)
+		undone   bool
+		outcome  workflowv1.Outcome
+	}{
+		"after a write":       {"", func(a *agent) { a.calls("s/write", `{}`); a.answer("s/write", "1"); gaveUp(a) }, true, failed},
+		"the write refused":   {"", func(a *agent) { a.calls("s/write", `{}`); a.refuse("s/write"); gaveUp(a) }, false, failed},
+		"without a call":      {"", gaveUp, false, failed},
+		"the run cancelled":   {"", func(a *agent) { a.calls("s/write", `{}`); a.answer("s/write", "1"); a.give(engine.Cancel{}) }, true, cancelled},
+		"with another output": {on(`{types: ["*"], fallback: {output: {ok: true}}}`), func(a *agent) { a.calls("s/write", `{}`); a.answer("s/write", "1"); gaveUp(a) }, false, succeeded},
+		"a write that a person says happened": {"", func(a *agent) {
+			a.calls("s/write", `{}`)
+			a.lose("s/write")
+			a.decideAs(onUnknown, "happened", "1")
+			gaveUp(a)
+		}, true, failed},
+		"an idempotent write that nobody knows of": {"", func(a *agent) {
+			a.calls("s/put", `{}`)
+			for a.lose("s/put"); len(a.replies) == 0; a.lose("s/put") {
+				a.wake()
+			}
+			gaveUp(a)
+		}, true, failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := begin(t, replace(yaml, tc.handlers))
+			tc.drive(w.works("t"))
+			if tc.undone {
+				w.undoes(path)
+				if sent := w.sent(); sent[len(sent)-1] != `undo{"id":"o1","result":null}` {
+					t.Errorf("sent were %s", sent)
+				}
+			}
+			w.ends(tc.outcome)
+		})
 	}
 }

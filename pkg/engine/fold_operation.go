@@ -108,7 +108,7 @@ func (f *Fold) attemptFailed(e *workflowv1.AttemptFailed, seq uint64, now *times
 	f.ledger(a.GetPath(), op, seq)
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL && e.GetWakeTime() == nil &&
 		e.GetNext() == workflowv1.ActivityStatus_ACTIVITY_STATUS_UNSPECIFIED {
-		closeCall(a.GetTask(), op.GetId())
+		closeCall(a.GetTask(), op, op.GetInDoubt())
 	}
 }
 
@@ -162,7 +162,7 @@ func (f *Fold) operationSucceeded(e *workflowv1.OperationSucceeded, seq uint64, 
 	default:
 		if t := a.GetTask(); t != nil {
 			t.Diverged = t.GetDiverged() || e.GetDiverged()
-			closeCall(t, op.GetId())
+			closeCall(t, op, e.GetProblem() == nil)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func (f *Fold) outcomeSettled(e *workflowv1.OutcomeSettled, seq uint64, now *tim
 		row.OutputSequence, op.OutputSequence = seq, seq
 	}
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
-		closeCall(a.GetTask(), op.GetId())
+		closeCall(a.GetTask(), op, e.GetHappened())
 		return
 	}
 	a.Status, a.Since, a.WakeTime = workflowv1.ActivityStatus_ACTIVITY_STATUS_UNSPECIFIED, now, nil
@@ -208,10 +208,16 @@ func (f *Fold) callReplayed(e *workflowv1.CallReplayed, seq uint64) {
 	row.Claim, row.UpdateSequence = e.GetClaim(), seq
 }
 
-func closeCall(t *workflowv1.TaskProgress, id string) {
-	if t != nil {
-		t.OpenCalls = slices.DeleteFunc(t.GetOpenCalls(), func(o *workflowv1.OpenOperation) bool { return o.GetId() == id })
+// closeCall takes a call off its task. What it did, or may have done, counts as an effect of the task.
+func closeCall(t *workflowv1.TaskProgress, op *workflowv1.OpenOperation, stands bool) {
+	if t == nil {
+		return
 	}
+	if stands && op.GetEffect() > workflowv1.Effect_EFFECT_READ {
+		t.Effects++
+	}
+	id := op.GetId()
+	t.OpenCalls = slices.DeleteFunc(t.GetOpenCalls(), func(o *workflowv1.OpenOperation) bool { return o.GetId() == id })
 }
 
 // ledger brings the entry of an open operation up to date.

@@ -121,9 +121,10 @@ func effectLeft(a *workflowv1.ActiveStep) *workflowv1.OpenOperation {
 	return nil
 }
 
-// leavesEffect reports whether an open step has had an effect above READ, or may have had one: by its operation, its items or its sub-workflow.
+// leavesEffect reports whether an open step has had an effect above READ, or may have had one: by its operation, its items, its sub-workflow or its
+// agent's calls.
 func leavesEffect(a *workflowv1.ActiveStep) bool {
-	return effectLeft(a) != nil || a.GetComposite().GetEffects() > 0 || a.GetEndedChild() != nil
+	return effectLeft(a) != nil || a.GetComposite().GetEffects() > 0 || a.GetEndedChild() != nil || a.GetTask().GetEffects() > 0
 }
 
 // mustStand reports whether an effect that a step leaves keeps the step from having it again: one that happened does, and one in doubt

@@ -115,7 +115,7 @@ func (m *machine) completeStep(s *instance, c completion) {
 	if child != nil && childEffect(work) > workflowv1.Effect_EFFECT_READ {
 		e.HoldsEffect, e.InputDigest = true, digest(argumentsOf(m.event(child.GetInputSequence())))
 	}
-	if c.reused == 0 && (c.own || effectLeft(a) != nil || child != nil) && undoable(work) {
+	if c.reused == 0 && (c.own || effectLeft(a) != nil || child != nil || a.GetTask().GetEffects() > 0) && undoable(work) {
 		e.Compensation = m.compensationRecord(s, work, op, child, c.output)
 	}
 	if work != s.Step && (e.GetHoldsEffect() || e.GetCompensation() != nil) {

@@ -3585,7 +3585,8 @@ type isCompensation_Handler interface {
 }
 
 type Compensation_Tool struct {
-	// Calls a tool; `original.arguments` and `original.output` of the completed call are in scope.
+	// Calls a tool; `original.arguments` and `original.output` of the completed call are in scope. For an agent these are the arguments of its task and
+	// its result, which is null when it ended without one after calls that changed something: those are to be undone too.
 	Tool *ToolCall `protobuf:"bytes,1,opt,name=tool,proto3,oneof"`
 }
 

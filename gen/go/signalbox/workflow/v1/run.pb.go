@@ -3025,8 +3025,10 @@ type TaskProgress struct {
 	EarlierTokens uint64 `protobuf:"varint,15,opt,name=earlier_tokens,json=earlierTokens,proto3" json:"earlier_tokens,omitempty"`
 	// Cost of the claims before the current one, in US dollars.
 	EarlierCostUsd float64 `protobuf:"fixed64,16,opt,name=earlier_cost_usd,json=earlierCostUsd,proto3" json:"earlier_cost_usd,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Calls above READ that have had their effect or may have had it, over all claims: a task that ends without a result is undone when there are any.
+	Effects       uint32 `protobuf:"varint,17,opt,name=effects,proto3" json:"effects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskProgress) Reset() {
@@ -3167,6 +3169,13 @@ func (x *TaskProgress) GetEarlierTokens() uint64 {
 func (x *TaskProgress) GetEarlierCostUsd() float64 {
 	if x != nil {
 		return x.EarlierCostUsd
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetEffects() uint32 {
+	if x != nil {
+		return x.Effects
 	}
 	return 0
 }
@@ -4092,7 +4101,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
 	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
 	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\x12#\n" +
-	"\rgateway_ended\x18\x1d \x01(\bR\fgatewayEnded\"\x84\x04\n" +
+	"\rgateway_ended\x18\x1d \x01(\bR\fgatewayEnded\"\x9e\x04\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
@@ -4113,7 +4122,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\bcost_usd\x18\r \x01(\x01R\acostUsd\x12#\n" +
 	"\rearlier_turns\x18\x0e \x01(\rR\fearlierTurns\x12%\n" +
 	"\x0eearlier_tokens\x18\x0f \x01(\x04R\rearlierTokens\x12(\n" +
-	"\x10earlier_cost_usd\x18\x10 \x01(\x01R\x0eearlierCostUsd\"\xf7\x02\n" +
+	"\x10earlier_cost_usd\x18\x10 \x01(\x01R\x0eearlierCostUsd\x12\x18\n" +
+	"\aeffects\x18\x11 \x01(\rR\aeffects\"\xf7\x02\n" +
 	"\bLockHold\x12%\n" +
 	"\x0eacquisition_id\x18\x01 \x01(\tR\racquisitionId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
