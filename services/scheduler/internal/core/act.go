@@ -103,6 +103,10 @@ func (a *actor) act(d *decided) {
 		a.s.tasks.answer(a.key, r)
 	}
 	if len(d.result.Events) == 0 {
+		// A Tick that came too early, because the clock was set back, was the only one.
+		if wake := engine.NextWake(a.run); wake.After(a.s.opts.Clock.Now()) {
+			a.s.timers.set(a.key, wake)
+		}
 		return
 	}
 	a.s.mu.Lock()
