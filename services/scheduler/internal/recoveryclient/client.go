@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,8 @@ const (
 	// callTimeout bounds a question; without an answer calls go out as if the breaker were closed.
 	callTimeout = 2 * time.Second
 	maxOutcomes = 1000
+	// maxWaiting bounds what is not sent yet. Beyond it the oldest is given up: recovery is away, and when it is back, what is old tells it nothing.
+	maxWaiting = 10_000
 )
 
 // New makes a client; nothing is called before Serve or the first question.
@@ -138,6 +141,9 @@ func (c *Client) Report(o core.Outcome) {
 		return
 	}
 	c.answered = map[answeredKey]*recoveryv1.CallOutcome{}
+	if len(c.outcomes) >= maxWaiting {
+		c.outcomes = slices.Clone(c.outcomes[maxWaiting/2:])
+	}
 	c.outcomes = append(c.outcomes, out)
 	select {
 	case c.urgent <- struct{}{}:
