@@ -162,14 +162,17 @@ func (a *actor) freeTaken() {
 	a.taken = nil
 }
 
-// giveBackSlots gives back the slots that were handed to the run and that it had no use for.
+// giveBackSlots gives back the slots that were handed to the run and that it had no use for, with their permits.
 func (a *actor) giveBackSlots() {
 	for server, n := range a.reserved {
 		for range n {
 			a.s.slots.free(server)
 		}
 	}
-	a.reserved = nil
+	for _, w := range a.handed {
+		a.s.slots.giveBack(w)
+	}
+	a.reserved, a.handed = nil, nil
 }
 
 func newCommitID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -60,8 +60,9 @@ type actor struct {
 	events map[uint64]*workflowv1.HistoryEvent
 	// kept is how many of them were needed when the others were dropped last.
 	kept int
-	// reserved are slots handed to this run and not yet used, by server.
+	// reserved are slots handed to this run and not yet used, by server; handed are the steps that they were for.
 	reserved map[string]int
+	handed   []waiter
 	// taken are slots used by the inputs that are about to be committed.
 	taken []string
 	// parked are agents' calls that wait for a slot.
@@ -244,6 +245,7 @@ func (a *actor) unpark(batch []message) []message {
 				a.reserved = map[string]int{}
 			}
 			a.reserved[hs.server]++
+			a.handed = append(a.handed, waiter{a.key, hs.StepPath})
 			m.event = hs.SlotFree
 		}
 		if _, free := m.event.(engine.SlotFree); free && len(a.parked) > 0 {

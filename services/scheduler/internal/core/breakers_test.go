@@ -8,6 +8,7 @@ import (
 	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/engine"
 )
 
 const trialWait = 137 * time.Millisecond
@@ -20,6 +21,9 @@ type trial struct {
 	view  BreakerView
 	asked int
 	again time.Time
+	// gate holds every answer back until it is closed; nil: none.
+	gate chan struct{}
+	back chan string
 }
 
 func (r *trial) View(BreakerKey) BreakerView {
@@ -28,7 +32,17 @@ func (r *trial) View(BreakerKey) BreakerView {
 	return r.view
 }
 
+// Report takes permits that come back unused.
+func (r *trial) Report(o Outcome) {
+	if o.NotSent {
+		r.back <- o.PermitID
+	}
+}
+
 func (r *trial) Permit(context.Context, Breaker, string, string) Permit {
+	if r.gate != nil {
+		<-r.gate
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked++
@@ -49,7 +63,7 @@ func (r *trial) questions() (asked int, again time.Time) {
 // newTrial is a world with a run r1 whose call is on trial, and a run r2 that waits for what becomes of that.
 func newTrial(t *testing.T) (*world, *trial) {
 	w := newWorld(t, definition)
-	r := &trial{w: w}
+	r := &trial{w: w, back: make(chan string, 10)}
 	w.tune = func(o *Options) { o.Recovery = r }
 	w.boot()
 	w.tools.hold("look")
@@ -100,5 +114,27 @@ func TestOthersHearOfATrial(t *testing.T) {
 			w.sched.BreakersChanged()
 			w.await("r2", "what it does then", func(run *workflowv1.Run) bool { return active(run, tc.then) })
 		})
+	}
+}
+
+// A step that gets a permit when its run is over gives it back: the breaker waits for the call.
+func TestAPermitWithoutACallIsGivenBack(t *testing.T) {
+	w := newWorld(t, definition)
+	r := &trial{w: w, gate: make(chan struct{}), back: make(chan string, 10)}
+	w.tune = func(o *Options) { o.Recovery = r }
+	w.boot()
+	w.start("two", "r1", `{}`)
+	if _, err := w.sched.CancelRun(w.ctx, RunKey{"default", "r1"}, engine.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	w.over("r1")
+	close(r.gate)
+	select {
+	case id := <-r.back:
+		if id != "p" {
+			t.Errorf("permit %q came back", id)
+		}
+	case <-w.ctx.Done():
+		t.Error("the permit was kept")
 	}
 }

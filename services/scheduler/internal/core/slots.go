@@ -19,7 +19,15 @@ type slots struct {
 	incarnation string
 	servers     map[string]*server
 	breakers    map[BreakerKey]*breakerQueue
-	permits     map[waiter]string
+	// permits are those of calls that have not gone out yet.
+	permits map[waiter]trialPermit
+}
+
+// trialPermit is the right to one call, for which the breaker then waits.
+type trialPermit struct {
+	id      string
+	breaker Breaker
+	tool    string
 }
 
 // server is a tool server's slots.
@@ -50,7 +58,7 @@ type handedSlot struct {
 }
 
 func newSlots(s *Scheduler) *slots {
-	return &slots{s: s, servers: map[string]*server{}, breakers: map[BreakerKey]*breakerQueue{}, permits: map[waiter]string{}}
+	return &slots{s: s, servers: map[string]*server{}, breakers: map[BreakerKey]*breakerQueue{}, permits: map[waiter]trialPermit{}}
 }
 
 func (l *slots) server(name string) *server {
@@ -127,7 +135,7 @@ func (l *slots) permitted(q *breakerQueue, w waiter, p Permit) {
 	if p.Granted {
 		l.server(q.breaker.Server).inUse++
 		if p.ID != "" {
-			l.permits[w] = p.ID
+			l.permits[w] = trialPermit{id: p.ID, breaker: q.breaker, tool: q.tool}
 		}
 		l.ask(q)
 		l.mu.Unlock()
@@ -162,9 +170,20 @@ func (l *slots) askAgain(q *breakerQueue) {
 func (l *slots) permit(w waiter) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := l.permits[w]
+	p := l.permits[w]
 	delete(l.permits, w)
-	return id
+	return p.id
+}
+
+// giveBack gives a permit back that a step has got and has no use for.
+func (l *slots) giveBack(w waiter) {
+	l.mu.Lock()
+	p, unused := l.permits[w]
+	delete(l.permits, w)
+	l.mu.Unlock()
+	if unused {
+		l.s.opts.Recovery.Report(Outcome{Breaker: p.breaker, Tool: p.tool, PermitID: p.id, NotSent: true})
+	}
 }
 
 // hand gives a slot that is already counted to one that waited.
