@@ -134,6 +134,8 @@ func TestArchiveRun(t *testing.T) {
 		if _, err := move("b"); err != nil {
 			t.Fatal(err)
 		}
+		_, err = s.archive.ListArchivedRuns(s.ctx, &statev1.ListArchivedRunsRequest{Namespace: "*"})
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "namespace", "name one")
 		req := &statev1.ListArchivedRunsRequest{Workflow: "noop", PageSize: 1}
 		var ids []string
 		for {

@@ -87,6 +87,8 @@ func TestPublishEvent(t *testing.T) {
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND)
 		_, err = s.events.PublishEvent(s.ctx, &statev1.PublishEventRequest{})
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "event")
+		_, err = s.events.ListEvents(s.ctx, &statev1.ListEventsRequest{Namespace: "*"})
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "namespace", "name one")
 		for _, nowhere := range []string{"*", "a b", "Shop", "-"} { // "*" means all where events are read
 			_, err = s.events.PublishEvent(s.ctx, &statev1.PublishEventRequest{Namespace: nowhere, Event: event("3", "paid")})
 			wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "namespace")

@@ -38,7 +38,11 @@ func (s *archiveServer) ListArchivedRuns(
 	if err != nil {
 		return nil, Failure(err)
 	}
-	runs, next, err := s.archive.List(ctx, namespaceOf(req.GetNamespace()), req.GetWorkflow(), page)
+	namespace, err := oneNamespaceOf(req.GetNamespace())
+	if err != nil {
+		return nil, Failure(err)
+	}
+	runs, next, err := s.archive.List(ctx, namespace, req.GetWorkflow(), page)
 	if err != nil {
 		return nil, Failure(err)
 	}

@@ -55,7 +55,11 @@ func (s *eventServer) ListEvents(ctx context.Context, req *statev1.ListEventsReq
 	if err != nil {
 		return nil, Failure(err)
 	}
-	query := core.EventQuery{Namespace: namespaceOf(req.GetNamespace()), Types: req.GetTypes(), Limit: page.Limit}
+	namespace, err := oneNamespaceOf(req.GetNamespace())
+	if err != nil {
+		return nil, Failure(err)
+	}
+	query := core.EventQuery{Namespace: namespace, Types: req.GetTypes(), Limit: page.Limit}
 	switch {
 	case req.GetType() != "" && len(req.GetTypes()) > 0:
 		return nil, Failure(core.Invalid("types", "excludes type; give one or the other"))

@@ -78,6 +78,14 @@ func anyNamespaceOf(name string) string {
 	return namespaceOf(name)
 }
 
+// oneNamespaceOf is the same where all of them cannot be asked for, and to answer as if "*" had nothing would mislead.
+func oneNamespaceOf(name string) (string, error) {
+	if name == "*" {
+		return "", core.Invalid("namespace", "all namespaces cannot be listed at once here; name one")
+	}
+	return namespaceOf(name), nil
+}
+
 // timeOf turns an unset timestamp into the zero time.
 func timeOf(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
