@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (s *simulation) child(how int) {
 		return
 	}
 	if (k.outcome == succeeded || k.outcome == limited) && k.undoes != "" {
-		s.standing[k.undoes] = 0
+		s.standing[placeAt(k.undoes)] = 0
 	}
 	s.submit(k.ended(id))
 }
@@ -270,3 +271,16 @@ func (s *simulation) kidsLeftOver() {
 		}
 	}
 }
+
+// place is what an operation's effect belongs to: the operation without its generation, or for an agent's call all of it.
+func place(op *workflowv1.OpenOperation) string {
+	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
+		return placeAt(op.GetId()[:strings.LastIndex(op.GetId(), "/")])
+	}
+	return op.GetId()
+}
+
+// placeAt is a path without the generations of maps: an item that is begun anew has its effects at the same place.
+func placeAt(path string) string { return mapGeneration.ReplaceAllString(path, "[") }
+
+var mapGeneration = regexp.MustCompile(`@\d+\[`)

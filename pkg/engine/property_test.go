@@ -139,14 +139,6 @@ func (s *simulation) resume() {
 	}
 }
 
-// place is what an operation's effect belongs to: the operation without its generation, or for an agent's call all of it.
-func place(op *workflowv1.OpenOperation) string {
-	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
-		return op.GetId()[:strings.LastIndex(op.GetId(), "/")]
-	}
-	return op.GetId()
-}
-
 // invoked asserts that an attempt may go out.
 func (s *simulation) invoked(c engine.Invoke) {
 	s.t.Helper()
@@ -211,7 +203,7 @@ func (s *simulation) land(a *attempt) {
 	s.keys[op.GetIdempotencyKey()] = true
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION {
 		undone, _, _ := strings.Cut(op.GetId(), "/undo/")
-		s.standing[undone] = 0
+		s.standing[placeAt(undone)] = 0
 	}
 	s.standing[place(op)]++
 	if op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE && s.standing[place(op)] > 1 {
@@ -225,7 +217,7 @@ func (s *simulation) settlements() {
 		switch f := ev.GetFact().(type) {
 		case *workflowv1.HistoryEvent_StepCompleted:
 			if id := f.StepCompleted.GetOperationId(); id != "" && f.StepCompleted.GetHoldsEffect() {
-				s.acknowledged[id[:strings.LastIndex(id, "/")]] = true
+				s.acknowledged[placeAt(id[:strings.LastIndex(id, "/")])] = true
 			}
 		case *workflowv1.HistoryEvent_OperationSucceeded:
 			if row := s.row(f.OperationSucceeded.GetOperationId()); row.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
@@ -233,7 +225,7 @@ func (s *simulation) settlements() {
 			}
 		case *workflowv1.HistoryEvent_UndoSettled:
 			if f.UndoSettled.GetSucceeded() {
-				delete(s.acknowledged, f.UndoSettled.GetStepPath())
+				delete(s.acknowledged, placeAt(f.UndoSettled.GetStepPath()))
 			}
 		case *workflowv1.HistoryEvent_OutcomeSettled:
 			if !f.OutcomeSettled.GetHappened() {
@@ -423,7 +415,7 @@ func (s *simulation) person(first bool) {
 		d.Value = json.RawMessage(`{"n":1}`)
 	case onUndo:
 		if d.Decision == "done_by_hand" {
-			s.standing[s.event(q.GetEvidence().GetArgumentsSequence()).GetStepCompleted().GetCompensation().GetStepPath()] = 0
+			s.standing[placeAt(s.event(q.GetEvidence().GetArgumentsSequence()).GetStepCompleted().GetCompensation().GetStepPath())] = 0
 		}
 	}
 	s.submit(d)
@@ -494,7 +486,7 @@ func (s *simulation) leftOver() {
 			stepID = stepID[i+1:]
 		}
 		step, ok := s.def.Step(stepID)
-		if ok && step.Compensate != nil && s.standing[name] != 0 {
+		if ok && step.Compensate != nil && s.standing[placeAt(name)] != 0 {
 			s.t.Fatalf("the run is %s, and the effect of %s stands", run.GetOutcome(), name)
 		}
 	}
