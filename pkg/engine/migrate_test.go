@@ -194,3 +194,18 @@ func TestMigrateAnswers(t *testing.T) {
 		t.Error("it has not ended")
 	}
 }
+
+// TestMigrateBeforeTheLock: a step that waits for the lock of its state goes on with it under the state's new name, and no other begins beside it.
+func TestMigrateBeforeTheLock(t *testing.T) {
+	w := begin(t, oldReview)
+	w.answer("s/read", `1`)
+	w.give(engine.Pause{By: "ann"})
+	w.answer("s/read", `7`)
+	w.give(engine.Unpause{By: "ann"})
+	w.waits(workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK)
+	w.give(engine.Migrate{To: versionTwo(t, newReview), StateMap: map[string]string{"review": "approval"}, By: "ann"})
+	w.give(engine.LockAcquired{AcquisitionID: w.run().GetLocks()[0].GetAcquisitionId(), Token: "t"})
+	if a := w.waits(workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN); a.GetPath() != "review/gate" {
+		t.Errorf("open is %s", a.GetPath())
+	}
+}

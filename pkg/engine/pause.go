@@ -97,7 +97,8 @@ func (m *machine) waitForLocks(s *instance) {
 // begin begins the steps of a state whose locks are held, or goes on with the one that waited for them.
 func (m *machine) begin(p place) {
 	for _, a := range m.run.GetActive() {
-		if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK && within(a.GetPath()) == p.State.Name && !waitsForOwnLock(m.run, a) {
+		s, ok := m.stepOf(a) // its path may have a name that the state had before a migration
+		if ok && a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_LOCK && s.Block == p.Block && !waitsForOwnLock(m.run, a) {
 			m.again(a)
 			return
 		}
