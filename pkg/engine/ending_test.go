@@ -244,3 +244,37 @@ func TestHumanGate(t *testing.T) {
 		w.ends(succeeded)
 	})
 }
+
+// A slot that comes free after the time is up, but before the clock has told so, sends nothing any more.
+func TestASlotThatComesTooLate(t *testing.T) {
+	for name, yaml := range map[string]string{
+		"of the state": `
+initial: s
+states:
+	s: {deadline: 5m, on_error: {handlers: [{types: [deadline], transition: late}]}, steps: [{id: x, tool: {server: s, tool: write}}], transitions: [{to: end}]}
+	end: {terminal: succeeded}
+	late: {terminal: rejected}
+`,
+		"of the step": `
+initial: s
+states:
+	s: {steps: [{id: x, timeout: 5m, tool: {server: s, tool: write}, ` + on(`{types: [timeout], transition: late}`) + `}], transitions: [{to: end}]}
+	end: {terminal: succeeded}
+	late: {terminal: rejected}
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, compile(t, yaml))
+			w.busy["s"] = true
+			w.give(engine.Start{Namespace: "default", RunID: "r1"})
+			w.busy["s"] = false
+			w.now = w.now.Add(6 * time.Minute)
+			w.give(engine.SlotFree{StepPath: "s/x"})
+			w.after(0)
+			w.ends(workflowv1.Outcome_OUTCOME_REJECTED)
+			if sent := w.sent(); len(sent) > 0 {
+				t.Errorf("sent were %s", sent)
+			}
+		})
+	}
+}

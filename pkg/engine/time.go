@@ -135,8 +135,7 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 	}
 	switch a.GetStatus() {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_BACKING_OFF:
-		over := a.GetUndoSequence() == 0 && (m.ceasing(a.GetPath()) || due(a.GetDeadline(), m.now) || due(m.run.GetStateDeadline(), m.now))
-		if !over || unknown(a.GetOperation()) {
+		if !m.over(a) {
 			m.again(a)
 		}
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
@@ -149,6 +148,13 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 		m.taskFailed(s, a, problem(errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, s.Path,
 			fmt.Sprintf("the agent took longer than %s", m.workOf(s, a).AttemptTimeout), nil))
 	}
+}
+
+// over reports whether an open step begins no further attempt: its time is up, its state's, or it only is brought to an end. An undo goes on, and so does what
+// finds out about an earlier attempt.
+func (m *machine) over(a *workflowv1.ActiveStep) bool {
+	return a.GetUndoSequence() == 0 && !unknown(a.GetOperation()) &&
+		(m.ceasing(a.GetPath()) || due(a.GetDeadline(), m.now) || due(m.run.GetStateDeadline(), m.now))
 }
 
 func dueCalls(a *workflowv1.ActiveStep, now time.Time) []string {

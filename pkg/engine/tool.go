@@ -153,7 +153,9 @@ func (m *machine) breakerOf(a *workflowv1.ActiveStep, op *workflowv1.OpenOperati
 func (m *machine) slotFree(ev SlotFree) {
 	a := activeByPath(m.run, ev.StepPath)
 	if a.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_SLOT {
-		m.again(a)
+		if !m.over(a) {
+			m.again(a)
+		}
 		return
 	}
 	for op := range openOperations(a) {
