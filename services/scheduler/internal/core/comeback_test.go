@@ -1,7 +1,9 @@
 package core
 
 import (
+	"runtime"
 	"testing"
+	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
 	"github.com/signalbox-dev/signalbox/pkg/engine"
@@ -34,4 +36,40 @@ func TestAWorkerThatWaitsGetsItsClaimedTask(t *testing.T) {
 		t.Error("another worker got the claimed task")
 	default:
 	}
+}
+
+// The claim of a paused run cannot be taken up again: its worker waits like any other, instead of asking the run over and over.
+func TestAWorkerWaitsWhileItsRunIsPaused(t *testing.T) {
+	w := newWorld(t, thrifty)
+	w.boot()
+	w.start("thrifty", "r", `{}`)
+	w.claim()
+	if _, err := w.sched.PauseRun(w.ctx, theRun, engine.Pause{Reason: "wait for me", By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	type polled struct {
+		claim *Claim
+		err   error
+	}
+	answer := make(chan polled, 1)
+	go func() {
+		c, err := w.sched.PollTask(w.ctx, Poll{Namespace: "default", Agent: "helper", Worker: "w", Timeout: 30 * time.Second})
+		answer <- polled{c, err}
+	}()
+	waits := func() bool {
+		w.sched.tasks.mu.Lock()
+		defer w.sched.tasks.mu.Unlock()
+		return w.sched.tasks.pollers.Len() == 1
+	}
+	for !waits() && w.ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	w.clock.Advance(30 * time.Second)
+	if got := <-answer; got.claim != nil || got.err != nil {
+		t.Errorf("while the run is paused the poll gave %v, %v", got.claim, got.err)
+	}
+	if _, err := w.sched.ResumeRun(w.ctx, theRun, engine.Unpause{By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	w.claim()
 }

@@ -73,6 +73,9 @@ type Poll struct {
 	Namespace, Agent, Worker, RunID string
 	// Timeout is the longest wait.
 	Timeout time.Duration
+
+	// refused are tasks that this poll has asked for in vain: a claim of the worker's own whose run is paused is left to its next poll.
+	refused []string
 }
 
 func newTasks(s *Scheduler) *tasks {
@@ -148,10 +151,14 @@ func (t *tasks) match() {
 
 func (t *tasks) find(p Poll) *task {
 	if p.Worker != "" {
+		var back *task
 		for _, tk := range t.byID {
-			if tk.claimed && !tk.claiming && tk.worker == p.Worker && tk.fits(p) {
-				return tk
+			if tk.claimed && !tk.claiming && tk.worker == p.Worker && tk.fits(p) && !slices.Contains(p.refused, tk.id) && (back == nil || tk.id < back.id) {
+				back = tk
 			}
+		}
+		if back != nil {
+			return back
 		}
 	}
 	for e := t.offered.Front(); e != nil; e = e.Next() {
@@ -222,15 +229,16 @@ func (s *Scheduler) PollTask(ctx context.Context, p Poll) (*Claim, error) {
 		if err == nil || (!errors.As(err, &refusal) && !errors.Is(err, ErrNotFound)) {
 			return c, err
 		}
-		// Somebody else was quicker, or the task has ended: wait for another.
+		// Somebody else was quicker, the task has ended, or its run is paused: wait for another.
 		s.tasks.withdrawIfClaimable(tk)
+		p.refused = append(p.refused, tk.id)
 	}
 }
 
 // wait returns a task that nobody else will get, or nil when ctx ends.
 func (t *tasks) wait(ctx context.Context, p Poll) *task {
 	t.mu.Lock()
-	if t.closed {
+	if t.closed || ctx.Err() != nil {
 		t.mu.Unlock()
 		return nil
 	}
