@@ -81,6 +81,9 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	// Random is the source of jitter. Nil: one that nobody can foresee.
 	Random *rand.Rand
+	// Hesitate is called each time before a run takes what has come for it, on the goroutine that does. Nil: nothing is. The simulation lets a
+	// moment pass in it, another one for each run, so that which of two runs decides first is not left to the order of goroutines.
+	Hesitate func(namespace, run string)
 }
 
 func (d Deps) withDefaults() (Deps, error) {
@@ -138,7 +141,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.core = core.New(core.Options{
 		Name: cfg.Name, Store: s.state, Dispatcher: s.gateway, Locks: s.locks, Recovery: s.recovery, Clock: deps.Clock, Random: deps.Random,
 		Events: s.state, Catalogue: s.state, Records: records, Cache: s.recovery,
-		Logger: deps.Logger, Lease: cfg.TaskLease, Metrics: metrics,
+		Logger: deps.Logger, Lease: cfg.TaskLease, Metrics: metrics, Hesitate: deps.Hesitate,
 	})
 	s.locks.Bind(s.core)
 	s.recovery.Bind(s.core)

@@ -91,7 +91,7 @@ type Recovery struct {
 	observer Observer
 
 	mu       sync.Mutex
-	random   *rand.Rand
+	seed     uint64 // of all jitter
 	instance string // part of permit ids, so that those of an earlier process mean nothing
 	breakers map[Ref]*breaker
 	budgets  map[string]*budget
@@ -106,7 +106,7 @@ type Recovery struct {
 func New(cfg Config, clk clock.Clock, random rand.Source, observer Observer) *Recovery {
 	source := rand.New(random)
 	return &Recovery{
-		cfg: cfg, clock: clk, observer: observer, random: source, instance: fmt.Sprintf("%016x", source.Uint64()),
+		cfg: cfg, clock: clk, observer: observer, seed: source.Uint64(), instance: fmt.Sprintf("%016x", source.Uint64()),
 		breakers: map[Ref]*breaker{}, budgets: map[string]*budget{}, sweepAt: firstSweep, watchers: map[*watcher]struct{}{},
 		batches: newMemo[string, struct{}](), assessed: newMemo[assessmentKey, Assessment](), forced: newMemo[string, struct{}](),
 	}

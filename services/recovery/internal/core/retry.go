@@ -2,7 +2,10 @@ package core
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
@@ -148,7 +151,7 @@ func (r *Recovery) Assess(failure Failure) (Assessment, error) {
 
 func (r *Recovery) assess(failure Failure, policy *Policy) (a Assessment) {
 	now := r.clock.Now()
-	a = Assessment{Class: ClassOf(failure.Type), Jitter: r.random.Float64()}
+	a = Assessment{Class: ClassOf(failure.Type), Jitter: r.jitter(failure)}
 	var g *budget
 	if failure.Ref != nil {
 		a.Counts = r.counts(*failure.Ref, failure.Type)
@@ -174,6 +177,13 @@ func (r *Recovery) assess(failure Failure, policy *Policy) (a Assessment) {
 		a.Verdict = Retry
 	}
 	return a
+}
+
+// jitter is drawn by what failed, so that it does not depend on what else fails.
+func (r *Recovery) jitter(failure Failure) float64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, failure.ID.Operation)
+	return rand.New(rand.NewPCG(r.seed, h.Sum64()+uint64(failure.ID.Attempt))).Float64()
 }
 
 // sent is false for the failure that never reached the server: its retry is the first call.

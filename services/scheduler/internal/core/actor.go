@@ -67,6 +67,8 @@ type actor struct {
 	taken []string
 	// parked are agents' calls that wait for a slot.
 	parked []message
+	// luck is what the run draws its jitter from; 0: it has not drawn yet.
+	luck luck
 }
 
 // post hands an input to a run. It does not block.
@@ -96,6 +98,9 @@ func (s *Scheduler) deliver(key RunKey, m message) {
 // work takes inputs until there are none, and leaves the actor in memory only while an attempt of its run is on its way.
 func (a *actor) work() {
 	for {
+		if hesitate := a.s.opts.Hesitate; hesitate != nil {
+			hesitate(a.key.Namespace, a.key.ID)
+		}
 		batch := a.take()
 		if batch == nil {
 			return
@@ -285,7 +290,7 @@ func (a *actor) decide(d *decided, m message) error {
 		}
 	}
 	f := engine.NewFold(a.run)
-	res, err := engine.Next(a.def, f, source{a.events}, a, engine.Input{Time: a.s.opts.Clock.Now(), Jitter: a.s.chance.jitter(), Event: m.event})
+	res, err := engine.Next(a.def, f, source{a.events}, a, engine.Input{Time: a.s.opts.Clock.Now(), Jitter: a.jitter(), Event: m.event})
 	if err != nil {
 		if m.start != nil {
 			a.forget() // what a fork inherits is no run yet
@@ -315,6 +320,14 @@ func (a *actor) decide(d *decided, m message) error {
 	}
 	d.answers = append(d.answers, answer{message: m, sequence: a.run.GetSequence(), events: res.Events})
 	return nil
+}
+
+// jitter is drawn by the run and its sequence.
+func (a *actor) jitter() float64 {
+	if a.luck == 0 {
+		a.luck = a.s.chance.of(a.key.Namespace, a.key.ID)
+	}
+	return a.luck.jitter(a.run.GetSequence())
 }
 
 // begin notes that this is the first commit of a run. A fork's holds what it inherits.

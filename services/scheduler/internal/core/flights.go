@@ -1,7 +1,8 @@
 package core
 
 import (
-	"maps"
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,12 +84,28 @@ func (f *flights) join(at Attempt, fl *flight) (gateway string, fresh bool) {
 	return f.gateway, f.addLocked(at, fl)
 }
 
-// meet notes which gateway is connected, and lists what is waited for.
-func (f *flights) meet(gateway string) map[Attempt]*flight {
+// meet notes which gateway is connected, and lists what is waited for, in order.
+func (f *flights) meet(gateway string) []awaited {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gateway = gateway
-	return maps.Clone(f.byAttempt)
+	if gateway == "" {
+		return nil
+	}
+	all := make([]awaited, 0, len(f.byAttempt))
+	for at, fl := range f.byAttempt {
+		all = append(all, awaited{at, fl})
+	}
+	slices.SortFunc(all, func(a, b awaited) int {
+		return cmp.Or(compareRuns(a.at.Run, b.at.Run), cmp.Compare(a.at.Operation, b.at.Operation), cmp.Compare(a.at.Number, b.at.Number))
+	})
+	return all
+}
+
+// awaited is an attempt with its flight.
+type awaited struct {
+	at     Attempt
+	flight *flight
 }
 
 func (f *flights) addLocked(at Attempt, fl *flight) bool {
@@ -225,8 +242,8 @@ func (s *Scheduler) askAfter(at Attempt, fl *flight, connected string) {
 // Connected implements DispatchSink.
 func (s *Scheduler) Connected(incarnation string) {
 	s.tasks.doubt() // agents may have come through a gateway that died before it passed their answers on
-	for at, fl := range s.flights.meet(incarnation) {
-		s.askAfter(at, fl, incarnation)
+	for _, a := range s.flights.meet(incarnation) {
+		s.askAfter(a.at, a.flight, incarnation)
 	}
 	s.slots.connect(incarnation)
 }
@@ -361,7 +378,7 @@ func (s *Scheduler) landRead(fl *flight, r AttemptResult) {
 		s.tasks.answer(r.Attempt.Run, engine.Reply{OperationID: op.GetId(), Failure: readFailed(op, r)})
 		return
 	}
-	pause := time.Duration(float64(readPause<<(rc.tries-1)) * s.chance.jitter())
+	pause := time.Duration(float64(readPause<<(rc.tries-1)) * s.chance.of(r.Attempt.Run.Namespace, r.Attempt.Run.ID, op.GetId()).jitter(uint64(r.Attempt.Number)))
 	s.opts.Clock.AfterFunc(max(pause, r.RetryAfter), func() {
 		next := rc.command
 		now := s.opts.Clock.Now()

@@ -37,6 +37,8 @@ type Options struct {
 	Lease Lease
 	// Metrics counts; nil: nothing does.
 	Metrics Metrics
+	// Hesitate is called before a run takes what has come for it; nil: nothing is. See scheduler.Deps.
+	Hesitate func(namespace, run string)
 }
 
 // Metrics counts what happens. Its methods do not block.
@@ -92,18 +94,6 @@ type Scheduler struct {
 	forks    forks
 }
 
-// chance is a random source for many goroutines.
-type chance struct {
-	mu  sync.Mutex
-	src *rand.Rand
-}
-
-func (c *chance) jitter() float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.src.Float64()
-}
-
 // New makes a scheduler that owns nothing yet.
 func New(opts Options) *Scheduler {
 	ctx, stop := context.WithCancel(context.Background())
@@ -111,7 +101,7 @@ func New(opts Options) *Scheduler {
 	s.idle = sync.NewCond(&s.mu)
 	s.gathers = make(chan struct{}, gathersAtOnce)
 	s.errands = make(chan struct{}, errandsAtOnce)
-	s.chance.src = opts.Random
+	s.chance = newChance(opts.Random)
 	s.defs.store = opts.Store
 	s.slots = newSlots(s)
 	s.flights.byAttempt = map[Attempt]*flight{}

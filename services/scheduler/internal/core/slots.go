@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,16 +229,17 @@ func (l *slots) ready(sv *server) []waiter {
 // changed looks again at all servers: a gateway has come, or a limit has changed.
 func (l *slots) changed() {
 	l.mu.Lock()
-	woken := map[string][]waiter{}
-	for name, sv := range l.servers {
-		woken[name] = l.ready(sv)
+	names := slices.Sorted(maps.Keys(l.servers))
+	woken := make([][]waiter, len(names))
+	for i, name := range names {
+		woken[i] = l.ready(l.servers[name])
 	}
 	for _, q := range l.breakers {
 		l.ask(q)
 	}
 	l.mu.Unlock()
-	for name, ws := range woken {
-		for _, w := range ws {
+	for i, name := range names {
+		for _, w := range woken[i] {
 			l.hand(name, w)
 		}
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -169,6 +170,7 @@ func (x *subscriptions) concerned(ev LogEvent) []*subscription {
 			}
 		}
 	}
+	slices.SortFunc(out, func(a, b *subscription) int { return cmp.Or(compareRuns(a.run, b.run), cmp.Compare(a.path, b.path)) })
 	return out
 }
 

@@ -1,9 +1,11 @@
 package stateclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -21,11 +23,14 @@ type commits struct {
 
 	mu      sync.Mutex
 	waiting map[string]*pendingCommit
+	came    uint64
 	queue   []*pendingCommit
 	signal  chan struct{}
 }
 
 type pendingCommit struct {
+	// number counts them as they came.
+	number  uint64
 	message *statev1.RunCommit
 	size    int
 	done    chan *statev1.CommitResult
@@ -53,6 +58,8 @@ func (c *commits) commit(ctx context.Context, m *statev1.RunCommit) error {
 	}
 	p := &pendingCommit{message: m, size: size, done: make(chan *statev1.CommitResult, 1)}
 	c.mu.Lock()
+	c.came++
+	p.number = c.came
 	c.waiting[m.GetCommitId()] = p
 	c.queue = append(c.queue, p)
 	c.mu.Unlock()
@@ -154,13 +161,14 @@ func (c *commits) stream(ctx context.Context, works func()) error {
 	}
 }
 
-// sendAgain queues what was sent on a former stream and not answered.
+// sendAgain queues what was not answered, be it that it was sent on a former stream, in the order in which it came.
 func (c *commits) sendAgain() {
 	c.mu.Lock()
 	c.queue = c.queue[:0]
 	for _, p := range c.waiting {
 		c.queue = append(c.queue, p)
 	}
+	slices.SortFunc(c.queue, func(a, b *pendingCommit) int { return cmp.Compare(a.number, b.number) })
 	c.mu.Unlock()
 	c.nudge()
 }
