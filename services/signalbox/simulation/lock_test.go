@@ -108,12 +108,9 @@ func (l *locks) Watch(_ *lockv1.WatchRequest, stream lockv1.LockService_WatchSer
 		news, more := slices.Clone(l.granted[at:]), l.changed
 		l.mu.Unlock()
 		at += len(news)
-		resp := &lockv1.WatchResponse{}
-		for _, a := range news {
-			resp.Events = append(resp.Events, &lockv1.LockEvent{Type: lockv1.LockEventType_LOCK_EVENT_TYPE_GRANTED, Acquisition: a})
-		}
-		if len(news) > 0 {
-			if err := stream.Send(resp); err != nil {
+		for _, a := range news { // one at a time, as the events of state
+			ev := &lockv1.LockEvent{Type: lockv1.LockEventType_LOCK_EVENT_TYPE_GRANTED, Acquisition: a}
+			if err := stream.Send(&lockv1.WatchResponse{Events: []*lockv1.LockEvent{ev}}); err != nil {
 				return err
 			}
 		}

@@ -248,15 +248,12 @@ func (m *memory) WatchEvents(req *statev1.WatchEventsRequest, stream statev1.Eve
 		m.mu.Lock()
 		news, more := slices.Clone(m.events[min(at, len(m.events)):]), m.published
 		m.mu.Unlock()
-		at += len(news)
-		resp := &statev1.WatchEventsResponse{Cursor: uint64(at)}
-		for _, ev := range news {
-			if ofTypes(ev, req.GetTypes()) {
-				resp.Events = append(resp.Events, ev)
+		for _, ev := range news { // one at a time: how many are news together is a matter of who runs first
+			at++
+			if !ofTypes(ev, req.GetTypes()) {
+				continue
 			}
-		}
-		if len(resp.GetEvents()) > 0 {
-			if err := stream.Send(resp); err != nil {
+			if err := stream.Send(&statev1.WatchEventsResponse{Cursor: uint64(at), Events: []*statev1.PublishedEvent{ev}}); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	gatewayv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/gateway/v1"
+	recoveryv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/recovery/v1"
+	statev1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/state/v1"
 )
+
+var errCut = status.Error(codes.Unavailable, "the connection is cut")
 
 // wire is a connection that delays what goes over it, now and then loses an answer, and can be cut: then nothing more comes through, in
 // either direction, as if the process at one end had been killed.
@@ -37,13 +44,23 @@ func newWire(name string, to grpc.ClientConnInterface, dice chance, slow time.Du
 // cut kills the connection for good.
 func (w *wire) cut() { w.kill() }
 
+// randomFields are the fields of a request that no seed decides: the secret of a claim, and the identity of a report.
+func randomFields(m proto.Message) []protoreflect.Name {
+	if _, ok := m.(*recoveryv1.ReportRequest); ok {
+		return []protoreflect.Name{"request_id"}
+	}
+	return []protoreflect.Name{"claim_token"}
+}
+
 // call names a call by its method, what it says, and how often that was said.
 func (w *wire) call(method string, msg any) string {
 	name := w.name + method
 	if m, ok := msg.(proto.Message); ok {
 		m = proto.Clone(m)
-		if token := m.ProtoReflect().Descriptor().Fields().ByName("claim_token"); token != nil {
-			m.ProtoReflect().Clear(token) // a secret that no seed decides
+		for _, field := range randomFields(m) {
+			if fd := m.ProtoReflect().Descriptor().Fields().ByName(field); fd != nil {
+				m.ProtoReflect().Clear(fd)
+			}
 		}
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err == nil {
@@ -58,7 +75,11 @@ func (w *wire) call(method string, msg any) string {
 
 // pass lets the time of a way pass, and fails when the connection is cut meanwhile.
 func (w *wire) pass(ctx context.Context, name ...string) error {
-	t := time.NewTimer(w.dice.within(w.slow, name...))
+	return w.after(ctx, w.dice.within(w.slow, name...))
+}
+
+func (w *wire) after(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -66,7 +87,7 @@ func (w *wire) pass(ctx context.Context, name ...string) error {
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	case <-w.dead.Done():
-		return status.Error(codes.Unavailable, "the connection is cut")
+		return errCut
 	}
 }
 
@@ -75,7 +96,13 @@ func (w *wire) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := w.pass(ctx, name, "there"); err != nil {
 		return err
 	}
-	if err := w.to.Invoke(ctx, method, req, reply, opts...); err != nil {
+	call, cancel := w.until(ctx)
+	defer cancel()
+	err := w.to.Invoke(call, method, req, reply, opts...)
+	if w.dead.Err() != nil {
+		return errCut
+	}
+	if err != nil {
 		return err
 	}
 	if err := w.pass(ctx, name, "back"); err != nil {
@@ -87,38 +114,91 @@ func (w *wire) Invoke(ctx context.Context, method string, req, reply any, opts .
 	return nil
 }
 
+// until ends a context with the connection.
+func (w *wire) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(w.dead, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 func (w *wire) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	name := w.call(method, nil)
 	if err := w.pass(ctx, name, "open"); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(w.dead, cancel)
+	ctx, cancel := w.until(ctx)
 	s, err := w.to.NewStream(ctx, desc, method, opts...)
 	if err != nil {
-		stop()
 		cancel()
 		return nil, err
 	}
 	runtime.SetFinalizer(s, nil) // it would end the stream's context outside of the bubble that the stream lives in
-	return &wiredStream{ClientStream: s, wire: w, name: name}, nil
+	return &wiredStream{ClientStream: s, wire: w, name: name, due: map[string]time.Time{}, mouth: make(chan struct{}, 1)}, nil
 }
 
-// wiredStream delays each message; their order stays. Now and then the stream breaks after a message was sent.
+// wiredStream delays what goes over a stream. How many commits or calls go into one message is a matter of what was ready when it was made
+// up, and so of the order in which goroutines run: each is therefore brought on its own, after a time that its name draws, and only what
+// concerns one run stays in order. What comes back comes one at a time, and in order.
 type wiredStream struct {
 	grpc.ClientStream
 	wire           *wire
 	name           string
 	sent, received int
+
+	mu sync.Mutex
+	// due is when the last message about a run arrives.
+	due map[string]time.Time
+	// mouth is held while a message goes in: a lock of sync would keep the virtual time from passing for who waits for it.
+	mouth chan struct{}
 }
 
 func (s *wiredStream) SendMsg(m any) error {
+	switch m := m.(type) {
+	case *statev1.CommitRunsRequest:
+		for _, c := range m.GetCommits() {
+			s.bring(c.GetRunId(), fmt.Sprint("commit after ", c.GetExpectedSequence()), &statev1.CommitRunsRequest{Commits: []*statev1.RunCommit{c}})
+		}
+		return s.Context().Err()
+	case *gatewayv1.DispatchRequest:
+		for _, a := range m.GetAttaches() {
+			s.bring(a.GetAttempt().GetRunId(), "attach "+refKey(a.GetAttempt()), &gatewayv1.DispatchRequest{Attaches: []*gatewayv1.AttachAttempt{a}})
+		}
+		for _, inv := range m.GetInvocations() {
+			s.bring(inv.GetAttempt().GetRunId(), "invoke "+refKey(inv.GetAttempt()), &gatewayv1.DispatchRequest{Invocations: []*gatewayv1.Invocation{inv}})
+		}
+		return s.Context().Err()
+	}
 	s.sent++
-	n := fmt.Sprint(s.name, " sent ", s.sent)
-	if err := s.wire.pass(s.Context(), n); err != nil {
+	if err := s.wire.pass(s.Context(), s.name, "sent", fmt.Sprint(s.sent)); err != nil {
 		return err
 	}
 	return s.ClientStream.SendMsg(m)
+}
+
+// bring brings a message about a run in its own time, but after those before it.
+func (s *wiredStream) bring(run, name string, m any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	due := now.Add(s.wire.dice.within(s.wire.slow, s.name, run, name))
+	if last := s.due[run]; !due.After(last) {
+		due = last.Add(1)
+	}
+	s.due[run] = due
+	go func() {
+		if s.wire.after(s.Context(), due.Sub(now)) != nil {
+			return
+		}
+		select {
+		case s.mouth <- struct{}{}:
+			_ = s.ClientStream.SendMsg(m) // fails when the stream is over, which whoever receives from it hears
+			<-s.mouth
+		case <-s.Context().Done():
+		}
+	}()
 }
 
 func (s *wiredStream) RecvMsg(m any) error {
@@ -126,5 +206,5 @@ func (s *wiredStream) RecvMsg(m any) error {
 		return err
 	}
 	s.received++
-	return s.wire.pass(s.Context(), fmt.Sprint(s.name, " received ", s.received))
+	return s.wire.pass(s.Context(), s.name, "received", fmt.Sprint(s.received))
 }
