@@ -87,7 +87,9 @@ type Result struct {
 	RetryAfter time.Duration
 	// ServerEnded says that the process that could still act on the attempt has ended.
 	ServerEnded bool
-	Latency     time.Duration
+	// Stopping says that the failure is this gateway's own end, and takes no more attempts.
+	Stopping bool
+	Latency  time.Duration
 }
 
 // Call is one tools/call as it goes to a tool server.

@@ -66,8 +66,11 @@ func (d *Dispatcher) Incarnation() string { return d.incarnation }
 // with it: neither is sent again.
 func (d *Dispatcher) Invoke(inv Invocation, r Receiver) {
 	if inv.Incarnation != d.incarnation {
-		r.Deliver(notSent(inv.ID, errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE,
-			fmt.Sprintf("the attempt is meant for gateway %q and came to %q; nothing was sent", inv.Incarnation, d.incarnation)))
+		// Its own gateway was replaced while its intent was being committed: the scheduler's next attempt is for this one.
+		r.Deliver(Result{
+			ID: inv.ID, Status: StatusNeverSeen, ErrorType: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE,
+			Message: fmt.Sprintf("the attempt is meant for gateway %q and came to %q; nothing was sent", inv.Incarnation, d.incarnation),
+		})
 		return
 	}
 	e, answer := d.admit(&inv, r)
@@ -112,6 +115,7 @@ func (d *Dispatcher) refusal(inv *Invocation, now time.Time) *Result {
 		result = forgotten(inv.ID)
 	case d.draining:
 		result = notSent(inv.ID, errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, "the gateway is stopping; nothing was sent")
+		result.Stopping = true
 	case !inv.Deadline.IsZero() && !inv.Deadline.After(now):
 		result = notSent(inv.ID, errorsv1.ErrorType_ERROR_TYPE_TIMEOUT, "the time of the attempt was over before it came; nothing was sent")
 	case !d.servers.Known(inv.Server):
@@ -228,7 +232,7 @@ func (d *Dispatcher) explain(ctx context.Context, f *Failure) *Failure {
 	told := *f
 	told.Detail = shorten(f.Detail)
 	if f.Cause == CauseTimeout && errors.Is(context.Cause(ctx), ErrStopping) {
-		told.Cause, told.Detail = CauseBroken, "the gateway stopped before the answer came"
+		told.Cause, told.Detail, told.Stopping = CauseBroken, "the gateway stopped before the answer came", true
 	}
 	return &told
 }

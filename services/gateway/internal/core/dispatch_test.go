@@ -80,10 +80,9 @@ func TestInvocationsThatAreNotSent(t *testing.T) {
 		change func(*Invocation)
 		want   string
 	}{
-		"for another gateway": {func(i *Invocation) { i.Incarnation = "g-0" }, `the attempt is meant for gateway "g-0" and came to "g-1"; nothing was sent`},
-		"too late":            {func(i *Invocation) { i.Deadline = start }, "the time of the attempt was over before it came; nothing was sent"},
-		"unknown server":      {func(i *Invocation) { i.Server = "desc" }, `no tool server "desc" is declared; nothing was sent`},
-		"no object":           {func(i *Invocation) { i.Arguments = []byte("[]") }, "arguments: not a JSON object; nothing was sent"},
+		"too late":       {func(i *Invocation) { i.Deadline = start }, "the time of the attempt was over before it came; nothing was sent"},
+		"unknown server": {func(i *Invocation) { i.Server = "desc" }, `no tool server "desc" is declared; nothing was sent`},
+		"no object":      {func(i *Invocation) { i.Arguments = []byte("[]") }, "arguments: not a JSON object; nothing was sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := invocation(name)
@@ -93,6 +92,26 @@ func TestInvocationsThatAreNotSent(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+	if n := b.tools.count(); n != 0 {
+		t.Errorf("%d calls were made", n)
+	}
+}
+
+// What came to the wrong gateway, or to one that stops, is told apart from what the tool server refused.
+func TestInvocationsThatTheirGatewayDoesNotTake(t *testing.T) {
+	b := newBench(t, Limits{})
+	inv := invocation("elsewhere")
+	inv.Incarnation = "g-0"
+	b.dispatcher.Invoke(inv, b.inbox)
+	got := b.inbox.next(t)
+	if want := `the attempt is meant for gateway "g-0" and came to "g-1"; nothing was sent`; got.Status != StatusNeverSeen || got.Message != want {
+		t.Errorf("got %+v", got)
+	}
+	b.dispatcher.Refuse()
+	b.dispatcher.Invoke(invocation("late"), b.inbox)
+	if got := b.inbox.next(t); got.Status != StatusNotSent || !got.Stopping {
+		t.Errorf("got %+v", got)
 	}
 	if n := b.tools.count(); n != 0 {
 		t.Errorf("%d calls were made", n)

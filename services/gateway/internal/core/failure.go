@@ -44,6 +44,8 @@ type Failure struct {
 	RetryAfter time.Duration
 	// ServerEnded says that the process which could act on the call has ended.
 	ServerEnded bool
+	// Stopping says that this gateway stopped before the answer came.
+	Stopping bool
 	// Detail says in words what happened, without anything secret.
 	Detail string
 }
@@ -152,6 +154,6 @@ func resultOf(id AttemptID, f *Failure) Result {
 	status, errorType := settle(f)
 	return Result{
 		ID: id, Status: status, ErrorType: errorType, Message: f.Detail,
-		RetryAfter: f.RetryAfter, ServerEnded: f.ServerEnded && status == StatusUnknown,
+		RetryAfter: f.RetryAfter, ServerEnded: f.ServerEnded && status == StatusUnknown, Stopping: f.Stopping,
 	}
 }

@@ -50,6 +50,7 @@ func resultToProto(result *core.Result) *gatewayv1.AttemptResult {
 	translated := &gatewayv1.AttemptResult{
 		Attempt: attemptToProto(result.ID), Status: statuses[result.Status], Output: result.Output, IsError: result.IsError,
 		ErrorType: result.ErrorType, Message: result.Message, ServerEnded: result.ServerEnded, Latency: durationpb.New(result.Latency),
+		GatewayStopping: result.Stopping,
 	}
 	if result.RetryAfter > 0 {
 		translated.RetryAfter = durationpb.New(result.RetryAfter)

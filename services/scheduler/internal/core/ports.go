@@ -166,7 +166,8 @@ type Dispatcher interface {
 type DispatchSink interface {
 	// Connected tells that a gateway of an incarnation is there; attempts of other incarnations are lost to it.
 	Connected(incarnation string)
-	// Disconnected tells that the connection is gone; results of attempts under way will be asked for.
+	// Disconnected tells that the connection is gone, or takes no more attempts; results of attempts under way come nevertheless, or will be
+	// asked for.
 	Disconnected()
 	// Results brings results.
 	Results(results []AttemptResult)

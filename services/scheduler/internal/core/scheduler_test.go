@@ -268,6 +268,28 @@ func TestReplacedGatewaysSpendNoRetry(t *testing.T) {
 	}
 }
 
+// A gateway that stops does not take an attempt. Nobody's retry is spent on that, and a write without any goes out through the next gateway.
+func TestAStoppingGatewaySpendsNoRetry(t *testing.T) {
+	r := newRigOf(t, "api_version: signalbox/v1\nmetadata: {name: two, version: 1.0.0}\nsteps: [{id: a, tool: {server: desk, tool: write, arguments: {}}}]\n")
+	r.accepting()
+	r.sending()
+	r.start()
+	r.startRun()
+	<-r.commits
+	inv := <-r.sent
+	r.sched.Disconnected()
+	r.sched.Results([]AttemptResult{{
+		Attempt: inv.Attempt, Status: SendNotSent, Type: errorsv1.ErrorType_ERROR_TYPE_UNAVAILABLE, Message: "the gateway is stopping", Ours: true,
+	}})
+	if c := <-r.commits; c.Run.GetStatus() != workflowv1.RunStatus_RUN_STATUS_RUNNING || c.Run.GetCounters().GetRetries() != 0 {
+		t.Fatalf("the run is %v", c.Run)
+	}
+	r.sched.Connected("g2")
+	if again := <-r.sent; again.Attempt.Operation != inv.Attempt.Operation || again.Incarnation != "g2" {
+		t.Fatalf("sent %+v", again)
+	}
+}
+
 // What a commit did not make durable did not happen: nothing is sent, and the caller hears why.
 func TestARefusedCommitSendsNothing(t *testing.T) {
 	for _, tc := range []struct {

@@ -156,8 +156,13 @@ func tell(sink core.DispatchSink, resp *gatewayv1.DispatchResponse) {
 	}
 	if len(resp.GetResults()) > 0 {
 		results := make([]core.AttemptResult, len(resp.GetResults()))
+		stopping := false
 		for i, r := range resp.GetResults() {
 			results[i] = result(r)
+			stopping = stopping || r.GetGatewayStopping()
+		}
+		if stopping {
+			sink.Disconnected() // what is tried again waits for the next gateway, and is not sent to this one for as long as it stops
 		}
 		sink.Results(results)
 	}
@@ -178,6 +183,6 @@ func result(r *gatewayv1.AttemptResult) core.AttemptResult {
 	return core.AttemptResult{
 		Attempt: core.Attempt{Run: core.RunKey{Namespace: a.GetNamespace(), ID: a.GetRunId()}, Operation: a.GetOperationId(), Number: a.GetAttempt()},
 		Status:  status, Output: r.GetOutput(), IsError: r.GetIsError(), Type: r.GetErrorType(), Message: r.GetMessage(),
-		RetryAfter: r.GetRetryAfter().AsDuration(), ServerEnded: r.GetServerEnded(),
+		RetryAfter: r.GetRetryAfter().AsDuration(), ServerEnded: r.GetServerEnded(), Ours: r.GetGatewayStopping(),
 	}
 }

@@ -613,9 +613,12 @@ type AttemptResult struct {
 	// Whether the server process that could still act on the attempt has ended.
 	ServerEnded bool `protobuf:"varint,8,opt,name=server_ended,json=serverEnded,proto3" json:"server_ended,omitempty"`
 	// How long the call took.
-	Latency       *durationpb.Duration `protobuf:"bytes,9,opt,name=latency,proto3" json:"latency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Latency *durationpb.Duration `protobuf:"bytes,9,opt,name=latency,proto3" json:"latency,omitempty"`
+	// Whether the gateway is stopping. That it did not send the attempt, or has no answer, says nothing about the tool server then, and it takes no
+	// more attempts.
+	GatewayStopping bool `protobuf:"varint,10,opt,name=gateway_stopping,json=gatewayStopping,proto3" json:"gateway_stopping,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AttemptResult) Reset() {
@@ -709,6 +712,13 @@ func (x *AttemptResult) GetLatency() *durationpb.Duration {
 		return x.Latency
 	}
 	return nil
+}
+
+func (x *AttemptResult) GetGatewayStopping() bool {
+	if x != nil {
+		return x.GatewayStopping
+	}
+	return false
 }
 
 // ListToolsRequest selects tools.
@@ -1012,7 +1022,7 @@ const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\rAttachAttempt\x12:\n" +
 	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\x12;\n" +
 	"\vintent_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"intentTime\"\xa5\x03\n" +
+	"intentTime\"\xd0\x03\n" +
 	"\rAttemptResult\x12:\n" +
 	"\aattempt\x18\x01 \x01(\v2 .signalbox.gateway.v1.AttemptRefR\aattempt\x128\n" +
 	"\x06status\x18\x02 \x01(\x0e2 .signalbox.gateway.v1.SendStatusR\x06status\x12\x16\n" +
@@ -1024,7 +1034,9 @@ const file_signalbox_gateway_v1_egress_service_proto_rawDesc = "" +
 	"\vretry_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12!\n" +
 	"\fserver_ended\x18\b \x01(\bR\vserverEnded\x123\n" +
-	"\alatency\x18\t \x01(\v2\x19.google.protobuf.DurationR\alatency\"r\n" +
+	"\alatency\x18\t \x01(\v2\x19.google.protobuf.DurationR\alatency\x12)\n" +
+	"\x10gateway_stopping\x18\n" +
+	" \x01(\bR\x0fgatewayStopping\"r\n" +
 	"\x10ListToolsRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
