@@ -20,7 +20,7 @@ const injected = "injected by the dry run"
 // invoked answers an attempt.
 func (p *player) invoked(ctx context.Context, c engine.Invoke) (engine.InputEvent, error) {
 	op, a := c.Operation, p.active(c.StepPath)
-	s := p.work(a)
+	s := engine.Work(p.def, a)
 	answer := engine.Answered{OperationID: op.GetId(), Attempt: op.GetAttempt()}
 	args := engine.Arguments(p.Event(op.GetArgumentsSequence()))
 	var err error
@@ -166,7 +166,7 @@ func (p *player) probed(ctx context.Context, c engine.Invoke, args json.RawMessa
 
 // offeredTask works an agent's task: it is claimed, and completed without a call.
 func (p *player) offeredTask(_ context.Context, c engine.OfferTask) {
-	s := p.work(p.active(c.StepPath))
+	s := engine.Work(p.def, p.active(c.StepPath))
 	p.queue = append(p.queue, engine.ClaimTask{StepPath: c.StepPath, TokenDigest: token[:], Worker: player0})
 	if s == nil {
 		return
@@ -185,7 +185,7 @@ func (p *player) offeredTask(_ context.Context, c engine.OfferTask) {
 // asked answers what a person is asked: a gate with the decision that was given for it, or its first; anything else only with one that was given.
 func (p *player) asked(_ context.Context, e *workflowv1.EscalationOpened) {
 	a := p.active(e.GetStepPath())
-	s := p.work(a)
+	s := engine.Work(p.def, a)
 	if s == nil {
 		p.stuck[e.GetEscalationId()] = true
 		return

@@ -21,7 +21,7 @@ func (p *player) startChild(ctx context.Context, c engine.StartChild) error {
 	if c.Child.GetDetached() {
 		return nil
 	}
-	s, undo := p.work(a), a.GetUndoSequence() != 0
+	s, undo := engine.Work(p.def, a), a.GetUndoSequence() != 0
 	if s != nil {
 		if f := p.fails(s.ID, undo); f != nil {
 			p.queue = append(p.queue, engine.ChildEnded{RunID: id, Outcome: workflowv1.Outcome_OUTCOME_FAILED, Problem: problemOf(f, "")})
@@ -117,7 +117,7 @@ func (p *player) cancelChild(id string) {
 // undoChild lets a sub-workflow undo what it did.
 func (p *player) undoChild(ctx context.Context, c engine.UndoChild) error {
 	for _, a := range p.run().GetActive() {
-		if s := p.work(a); s != nil && a.GetChildRunId() == c.RunID {
+		if s := engine.Work(p.def, a); s != nil && a.GetChildRunId() == c.RunID {
 			if f := p.fails(s.ID, true); f != nil {
 				p.queue = append(p.queue, engine.ChildEnded{
 					RunID: c.RunID, Outcome: workflowv1.Outcome_OUTCOME_COMPENSATION_FAILED, Problem: problemOf(f, ""),

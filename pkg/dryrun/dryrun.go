@@ -198,7 +198,7 @@ func (p *player) waits() []engine.Wait {
 // hint says how a dry run could be brought past something that it waits for.
 func (p *player) hint(path string) string {
 	a := p.active(path)
-	s := p.work(a)
+	s := engine.Work(p.def, a)
 	switch {
 	case s == nil || p.parent != nil:
 	case a.GetEventWait() != nil:

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -119,7 +118,7 @@ func (p *player) Admit(_, _, _, stepPath string) engine.Admission {
 	id := stepPath[strings.LastIndexByte(stepPath, '/')+1:]
 	a := p.active(stepPath)
 	if a != nil {
-		if s := p.work(a); s != nil {
+		if s := engine.Work(p.def, a); s != nil {
 			id = s.ID
 		}
 	}
@@ -332,29 +331,6 @@ func (p *player) active(path string) *workflowv1.ActiveStep {
 		}
 	}
 	return nil
-}
-
-// work is the step whose work an open step does: its own, or that of the fallback's step in its place. Nil: the definition has none.
-func (p *player) work(a *workflowv1.ActiveStep) *workflow.Step {
-	id := a.GetStepId()
-	if _, fallback, ok := strings.Cut(id, "~"); ok {
-		id = fallback
-	}
-	s, ok := p.def.Step(id)
-	if !ok || a.GetFallback() == "" {
-		return s
-	}
-	path := strings.Split(a.GetFallback(), "/")
-	handlers := map[string][]*workflow.Handler{"step": s.Handlers, "state": s.State.Handlers, "run": p.def.Handlers}[path[0]]
-	for _, index := range path[1:] {
-		i, err := strconv.Atoi(index)
-		if err != nil || i < 0 || i >= len(handlers) || handlers[i].Action.FallbackStep == nil {
-			return s
-		}
-		s = handlers[i].Action.FallbackStep
-		handlers = s.Handlers
-	}
-	return s
 }
 
 func text(s string) json.RawMessage {

@@ -33,7 +33,7 @@ type offers struct {
 func (p *player) bringEvents() bool {
 	for _, bring := range []func(*workflowv1.ActiveStep, *workflow.Step, *offers) bool{p.bringOwn, p.bringSample} {
 		for _, a := range p.run().GetActive() {
-			s := p.work(a)
+			s := engine.Work(p.def, a)
 			if a.GetEventWait() == nil || s == nil || s.WaitEvent == nil {
 				continue
 			}

@@ -130,7 +130,7 @@ func (m *machine) cachedFallback(s *instance, a *workflowv1.ActiveStep) *workflo
 	if a.GetFallback() == "" {
 		return nil
 	}
-	if h, _ := m.handlerAt(s, a.GetFallback()); h != nil && h.Action.Kind == workflow.ActionFallbackCached {
+	if h, _ := handlerAt(m.def, s.Step, a.GetFallback()); h != nil && h.Action.Kind == workflow.ActionFallbackCached {
 		return h
 	}
 	return nil
@@ -164,7 +164,7 @@ func (m *machine) keep(s *instance, a *workflowv1.ActiveStep, work *workflow.Ste
 		return
 	}
 	ttl := work.Cache.TTL
-	for _, sc := range append(m.scopesOf(s), handlerScope{handlers: work.Handlers}) {
+	for _, sc := range append(scopesOf(m.def, s.Step), handlerScope{handlers: work.Handlers}) {
 		for _, h := range sc.handlers {
 			if h.Action.Kind == workflow.ActionFallbackCached {
 				ttl = max(ttl, h.Action.MaxStaleness)

@@ -45,18 +45,18 @@ type handlerScope struct {
 	outer bool
 }
 
-func (m *machine) scopesOf(s *instance) []handlerScope {
+func scopesOf(def *workflow.Definition, s *workflow.Step) []handlerScope {
 	return []handlerScope{
 		{name: "step", handlers: s.Handlers},
 		{name: "state", handlers: s.State.Handlers, outer: true},
-		{name: "run", handlers: m.def.Handlers, outer: true},
+		{name: "run", handlers: def.Handlers, outer: true},
 	}
 }
 
 // openScopes are the scopes whose handlers may take an error of an open step. For an error of a fallback these are the handlers of the
 // fallback's own step, then those outside of the handler that began it: that one, and what is inside of it, is spent.
 func (m *machine) openScopes(s *instance, a *workflowv1.ActiveStep) []handlerScope {
-	scopes := m.scopesOf(s)
+	scopes := scopesOf(m.def, s.Step)
 	if a.GetFallback() == "" {
 		return scopes
 	}
@@ -70,34 +70,44 @@ func (m *machine) openScopes(s *instance, a *workflowv1.ActiveStep) []handlerSco
 
 // workOf is the step whose work is done: the step itself, or the fallback's step that the path of its handler leads to.
 func (m *machine) workOf(s *instance, a *workflowv1.ActiveStep) *workflow.Step {
-	_, work := m.handlerAt(s, a.GetFallback())
+	_, work := handlerAt(m.def, s.Step, a.GetFallback())
+	return work
+}
+
+// Work is the step whose work an open step of a run does: its own, or that of a fallback's step in its place. Nil: the definition does not have it.
+func Work(def *workflow.Definition, a *workflowv1.ActiveStep) *workflow.Step {
+	s, ok := stepByRecord(def, a.GetStepId())
+	if !ok {
+		return nil
+	}
+	_, work := handlerAt(def, s, a.GetFallback())
 	return work
 }
 
 // handlerAt is the handler that a path leads to, and the step whose work is done under it. A fallback's step may have a fallback in turn, so that
 // a path is a scope and the index of a handler at each level. A handler that asks for a cached output is the end of its path.
-func (m *machine) handlerAt(s *instance, path string) (*workflow.Handler, *workflow.Step) {
+func handlerAt(def *workflow.Definition, s *workflow.Step, path string) (*workflow.Handler, *workflow.Step) {
 	if path == "" {
-		return nil, s.Step
+		return nil, s
 	}
 	parts := strings.Split(path, "/")
 	var handlers []*workflow.Handler
-	for _, sc := range m.scopesOf(s) {
+	for _, sc := range scopesOf(def, s) {
 		if sc.name == parts[0] {
 			handlers = sc.handlers
 		}
 	}
 	var h *workflow.Handler
-	work := s.Step
+	work := s
 	for _, index := range parts[1:] {
 		i, err := strconv.Atoi(index)
 		if err != nil || i < 0 || i >= len(handlers) {
-			return nil, s.Step
+			return nil, s
 		}
 		h = handlers[i]
 		if h.Action.FallbackStep == nil {
 			if h.Action.Kind != workflow.ActionFallbackCached {
-				return nil, s.Step
+				return nil, s
 			}
 			return h, work
 		}
