@@ -46,6 +46,20 @@ func TestValuesOfFlagsAreRefusedInPlainWords(t *testing.T) {
 	term.run(t.Context(), "schedule", "put").want(t, 2, "SCHEDULE and WORKFLOW are missing")
 }
 
+// An @ without a version is a variable that is not set, and does not mean the highest.
+func TestAnAtWithoutAVersionIsRefused(t *testing.T) {
+	term, suite := newTerminal(t), startSuite(t, "")
+	for _, args := range [][]string{
+		{"run", "start", "hello@"}, {"run", "start", "hello@ ", "--dry-run"}, {"schedule", "put", "nightly", "hello@", "--every", "5m"},
+		{"workflow", "show", "hello@"}, {"workflow", "graph", "hello@"}, {"workflow", "diff", "hello@", "hello@2.0.0"},
+	} {
+		term.to(suite, args...).want(t, 2, "has no version behind the @")
+	}
+	if len(suite.requests) > 0 {
+		t.Errorf("asked: %v", suite.requests)
+	}
+}
+
 func TestErrorsForProgramsAreJSON(t *testing.T) {
 	term, suite := newTerminal(t), startSuite(t, "")
 	suite.on("GetRun", errs.New(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "no run").With("near", "run-1").Field("run_id", "no run"))

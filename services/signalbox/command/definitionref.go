@@ -21,6 +21,15 @@ var workflowName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}(@.*)?$`)
 // namesFile tells a FILE from a NAME[@VERSION].
 func namesFile(arg string) bool { return arg == "-" || !workflowName.MatchString(arg) }
 
+// nameAndVersion splits NAME[@VERSION]. An @ with nothing behind it is most often a variable that is not set, and never meant the highest version.
+func nameAndVersion(arg string) (name, version string, err error) {
+	name, version, pinned := strings.Cut(arg, "@")
+	if pinned && strings.TrimSpace(version) == "" {
+		return "", "", errs.Invalid("WORKFLOW", "%q has no version behind the @; give one, or leave the @ out for the highest", arg)
+	}
+	return name, version, nil
+}
+
 // getDefinition asks the suite for a registered definition.
 func (s *suite) getDefinition(ctx context.Context, name, version string) (*statev1.DefinitionVersion, error) {
 	ctx, cancel := s.brief(ctx)
@@ -61,7 +70,10 @@ func brokenDefinition(file string, findings workflow.Findings) error {
 // compiledDefinition compiles a FILE, or gets NAME[@VERSION] as it was registered. tools says what a file's tools are looked up in.
 func (a *App) compiledDefinition(ctx context.Context, s *suite, arg string, lookup *lookup) (*workflow.Definition, error) {
 	if !namesFile(arg) {
-		name, version, _ := strings.Cut(arg, "@")
+		name, version, err := nameAndVersion(arg)
+		if err != nil {
+			return nil, err
+		}
 		d, err := s.getDefinition(ctx, name, version)
 		if err != nil {
 			return nil, err

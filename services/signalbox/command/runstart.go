@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -60,11 +59,14 @@ in place of the workflow need not be registered. The exit codes are the same; 7 
 			request.Namespace = s.namespace()
 			return a.dryRun(ctx, s, cmd, &request, args[0], &dry)
 		}
-		name, version, pinned := strings.Cut(args[0], "@")
-		if pinned && request.GetVersion() != "" && request.GetVersion() != version {
+		name, version, err := nameAndVersion(args[0])
+		if err != nil {
+			return err
+		}
+		if version != "" && request.GetVersion() != "" && request.GetVersion() != version {
 			return misuse(cmd, "the version is given twice: %s and --version %s", args[0], request.GetVersion())
 		}
-		if pinned {
+		if version != "" {
 			request.Version = version
 		}
 		request.Namespace, request.Workflow = s.namespace(), name

@@ -104,9 +104,11 @@ func nextTime(info *schedulerv1.ScheduleInfo) string {
 
 // schedule makes the schedule of the flags, and refuses what cannot be one.
 func (f *scheduleFlags) schedule(cmd *cobra.Command, a *App, namespace, id, workflow string) (*schedulerv1.Schedule, error) {
-	name, version, _ := strings.Cut(workflow, "@")
+	name, version, err := nameAndVersion(workflow)
+	if err != nil {
+		return nil, err
+	}
 	out := &schedulerv1.Schedule{Namespace: namespace, Id: id, Workflow: name, Version: version, TimeZone: f.zone, Paused: f.paused}
-	var err error
 	if out.Input, err = f.input.read(cmd, a.In); err != nil {
 		return nil, err
 	}

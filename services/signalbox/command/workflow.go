@@ -179,7 +179,10 @@ the tools it calls and what is known of them, and which versions there are. With
 	}
 	cmd.Flags().BoolVar(&source, "source", false, "print the definition as its author wrote it, and nothing else")
 	cmd.RunE = s.runE(func(ctx context.Context, args []string) error {
-		name, version, _ := strings.Cut(args[0], "@")
+		name, version, err := nameAndVersion(args[0])
+		if err != nil {
+			return err
+		}
 		definition, err := s.getDefinition(ctx, name, version)
 		if err != nil {
 			return err

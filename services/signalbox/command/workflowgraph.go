@@ -97,7 +97,10 @@ func (a *App) drawn(ctx context.Context, s *suite, args []string, runID string) 
 	}
 	name, version := head.GetWorkflow(), head.GetVersion()
 	if len(args) > 0 {
-		given, wanted, _ := strings.Cut(args[0], "@")
+		given, wanted, err := nameAndVersion(args[0])
+		if err != nil {
+			return nil, nil, err
+		}
 		if head != nil && given != name {
 			return nil, nil, errs.Invalid("run", "run %s is one of workflow %s, not of %s", runID, name, given)
 		}
