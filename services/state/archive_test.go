@@ -245,3 +245,19 @@ func TestRetention(t *testing.T) {
 		t.Errorf("counted %v", counted)
 	}
 }
+
+// TestWrongRetentionsAreToldInOrder: the same configuration is refused in the same words each time.
+func TestWrongRetentionsAreToldInOrder(t *testing.T) {
+	wrong := state.Config{
+		DataDir: "data", Retention: -1, EventRetention: -2, RetentionByNamespace: map[string]time.Duration{"eu": -3, "as": -4, "us": time.Hour},
+	}
+	const want = "state.event_retention is -2ns; give a time, or 0 to keep for ever\n" +
+		"state.retention is -1ns; give a time, or 0 to keep for ever\n" +
+		"state.retention_by_namespace.as is -4ns; give a time, or 0 to keep for ever\n" +
+		"state.retention_by_namespace.eu is -3ns; give a time, or 0 to keep for ever"
+	for range 20 {
+		if err := wrong.Validate(); err == nil || err.Error() != want {
+			t.Fatalf("got %v", err)
+		}
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,14 +56,13 @@ func (c Config) Validate() error {
 	if c.MaxArtifactBytes < 0 {
 		all = append(all, fmt.Errorf("state.max_artifact_bytes is %d; give 1 or more, or 0 for the default", c.MaxArtifactBytes))
 	}
-	for name, d := range map[string]time.Duration{"state.retention": c.Retention, "state.event_retention": c.EventRetention} {
-		if d < 0 {
-			all = append(all, fmt.Errorf("%s is %v; give a time, or 0 to keep for ever", name, d))
-		}
+	times := map[string]time.Duration{"state.retention": c.Retention, "state.event_retention": c.EventRetention}
+	for namespace, keep := range c.RetentionByNamespace {
+		times["state.retention_by_namespace."+namespace] = keep
 	}
-	for namespace, d := range c.RetentionByNamespace {
-		if d < 0 {
-			all = append(all, fmt.Errorf("state.retention_by_namespace.%s is %v; give a time, or 0 to keep for ever", namespace, d))
+	for _, name := range slices.Sorted(maps.Keys(times)) {
+		if times[name] < 0 {
+			all = append(all, fmt.Errorf("%s is %v; give a time, or 0 to keep for ever", name, times[name]))
 		}
 	}
 	return errors.Join(all...)
