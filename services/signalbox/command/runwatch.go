@@ -111,8 +111,8 @@ func (w *watch) follow(ctx context.Context, runID string) error {
 	}
 }
 
-// errEnded is the end of a stream whose run goes on; that is the server's way to hang up.
-var errEnded = errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the stream ended before the run")
+// errEnded is the end of a stream of which more is to come; that is the server's way to hang up.
+var errEnded = errs.New(errorsv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the server ended the stream")
 
 func (w *watch) tell(event *workflowv1.HistoryEvent) error {
 	if ended := event.GetRunEnded(); ended != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,8 +80,11 @@ func pictureFormat(name, out string) (func(*workflowv1.WorkflowDefinition, *work
 			}
 		}
 	}
-	if name != "" {
+	switch ending := strings.ToLower(filepath.Ext(out)); {
+	case name != "":
 		return nil, errs.Invalid("output", "%q is none of %s%s", name, strings.Join(names, ", "), nearest.Hint(name, names))
+	case slices.Contains([]string{".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf"}, ending):
+		return nil, errs.Invalid("out", "pictures are not drawn as %s; draw an .svg, which browsers show and other programs turn into that", ending)
 	}
 	return draw.SVG, nil
 }

@@ -45,6 +45,7 @@ func TestGraphOfAFile(t *testing.T) {
 	term.run(t.Context(), "workflow", "graph", file, "-o", "mermaid").want(t, 0, "flowchart TB", "s_review -->")
 	term.run(t.Context(), "workflow", "graph", file, "-o", "dot").want(t, 0, "digraph", "s_review -> s_done")
 	term.stdin = plain
+	term.run(t.Context(), "workflow", "graph", file, "--out", "plain.PNG").want(t, 2, "pictures are not drawn as .png; draw an .svg")
 	term.run(t.Context(), "workflow", "graph", "-", "--out", "plain.mmd").want(t, 0, "drawn to plain.mmd")
 	if written, err := os.ReadFile("plain.mmd"); err != nil || !strings.Contains(string(written), "flowchart") {
 		t.Errorf("the ending says how it is drawn: %v, %.60s", err, written)
