@@ -11,7 +11,8 @@ import (
 )
 
 // BenchmarkOpen is what the engine costs per item of a map whose items are all open at once, as a scheduler asks it: what an input needs, what follows
-// from it, when the run is to be woken. It must not grow with the number of open items.
+// from it, when the run is to be woken. It grows with the number of open items, because each input looks at all of them some times; it must not grow with the
+// square of that, as it does when something is looked up among all for each of all.
 func BenchmarkOpen(b *testing.B) {
 	for _, kind := range []struct{ name, step, more string }{
 		{"tool", "tool: {server: s, tool: write, arguments: {a: \"${item.id}\"}}, compensate: {tool: {server: s, tool: undo}}", ""},

@@ -26,8 +26,13 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 			seqs = append(seqs, s)
 		}
 	}
+	pages := map[uint64]bool{}          // each is of many items
 	for _, f := range run.GetFrames() { // in any order: all is sorted in the end
 		seqs = frameNeeds(seqs, def, f)
+		if s := f.GetItemsSequence(); s != 0 && !pages[s] {
+			pages[s] = true
+			seqs = append(seqs, s)
+		}
 	}
 	for _, a := range run.GetActive() {
 		if c := a.GetComposite(); len(c.GetItemsDigest()) > 0 && c.GetStarted() < c.GetTotal() {
@@ -65,9 +70,6 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 }
 
 func frameNeeds(seqs []uint64, def *workflow.Definition, f *workflowv1.Frame) []uint64 {
-	if s := f.GetItemsSequence(); s != 0 {
-		seqs = append(seqs, s)
-	}
 	if len(f.GetSteps()) > 0 {
 		for _, id := range def.Reads {
 			if s := f.GetSteps()[id].GetOutputSequence(); s != 0 {
