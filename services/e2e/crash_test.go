@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// crowdedRuns are open at once while the suite is killed crowdedKills times.
+	// crowdedRuns are open at once while something is killed crowdedKills times.
 	crowdedRuns, crowdedKills = 50, 5
 	writesARun                = 8
 )
@@ -34,8 +34,23 @@ func TestCrash(t *testing.T) {
 		w.apply(t, testdata(t, "eight-writes.yaml"))
 		t.Run("at every commit", func(t *testing.T) { crashAtEveryCommit(t, w, d) })
 		d.reset(t)
-		t.Run("at random", func(t *testing.T) { crashAtRandom(t, w, d) })
+		t.Run("at random", func(t *testing.T) { crashAtRandom(t, w, d, crowdedKills, everything(w)) })
 	})
+}
+
+// TestGatewayRestarts replaces the gateway alone, by a kill -9 and by a restart in order, under writes that no handler retries: its end is
+// nobody's failure.
+func TestGatewayRestarts(t *testing.T) {
+	d := startDesk(t, sampleShop(t))
+	w := startWorld(t, suite.ProcessPerService, serversConfig(t, policies{maxDuration: "1s", probes: lookForTransfer}, map[string]*deskProcess{"desk": d}))
+	w.apply(t, testdata(t, "eight-writes.yaml"))
+	gateway := w.Process("gateway")
+	crashAtRandom(t, w, d, crowdedKills, victim{name: "gateway", kill: gateway.Restart}, victim{name: "gateway, in order", kill: func(ctx context.Context) error {
+		if err := gateway.Stop(); err != nil {
+			return err
+		}
+		return gateway.Restart(ctx)
+	}})
 }
 
 // crashAtEveryCommit starts runs one after another, and kills the suite as soon as the first shows its first event, the second its
@@ -81,7 +96,9 @@ func awaitEvent(t *testing.T, w *world, run string, sequence uint64) {
 	}
 }
 
-func crashAtRandom(t *testing.T, w *world, d *deskProcess) {
+// crashAtRandom kills each victim so often, at random moments of many runs.
+func crashAtRandom(t *testing.T, w *world, d *deskProcess, kills int, victims ...victim) {
+	t.Helper()
 	seed := seedOf(t, uint64(time.Now().UnixNano()))
 	var runs []string
 	for i := range crowdedRuns {
@@ -90,7 +107,7 @@ func crashAtRandom(t *testing.T, w *world, d *deskProcess) {
 	d.arm(t, faults.Rule{ID: "slow", Kind: faults.Latency, LatencyMS: 250}) // so that the kills find work to interrupt
 	began := time.Now()
 	c := newChaos(seed, crowdedRuns*writesARun, func() int { return len(d.journal(t)) })
-	c.plan(crowdedKills, everything(w))
+	c.plan(kills, victims...)
 	work, ctx := errgroup.WithContext(within(t))
 	work.Go(func() error { return c.run(ctx) })
 	for _, run := range runs {
