@@ -49,12 +49,39 @@ func Load(file string, src []byte) (*Document, Findings) {
 
 // Check is Load and Compile in one: all findings of both.
 func Check(file string, src []byte, cat Catalog, workflows Workflows) (*Definition, Findings) {
-	doc, fs := Load(file, src)
+	return CheckIn("", file, src, cat, workflows)
+}
+
+// CheckIn is Check for a definition that is to belong to a namespace: it does when it names none, and one that names another is refused. Empty: the
+// definition says it alone.
+func CheckIn(namespace, file string, src []byte, cat Catalog, workflows Workflows) (*Definition, Findings) {
+	doc, fs := loadIn(namespace, file, src)
 	if doc == nil {
 		return nil, fs
 	}
 	def, more := Compile(doc, cat, workflows)
 	return def, append(fs, more...).sorted()
+}
+
+// loadIn is Load for a definition that is to belong to a namespace.
+func loadIn(namespace, file string, src []byte) (*Document, Findings) {
+	doc, fs := Load(file, src)
+	if doc == nil || namespace == "" {
+		return doc, fs
+	}
+	switch meta := doc.Definition.GetMetadata(); {
+	case meta == nil:
+	case meta.GetNamespace() == "":
+		meta.Namespace = namespace
+	case meta.GetNamespace() != namespace:
+		path := fieldPath("metadata", "namespace")
+		doc.broken[path] = true
+		doc.report(&fs, Finding{
+			Rule: RuleSchema, Path: path, Message: fmt.Sprintf("the definition belongs to namespace %q, and it is asked for in %q", meta.GetNamespace(), namespace),
+			Mend: fmt.Sprintf("ask for it in %q, or change metadata.namespace", meta.GetNamespace()),
+		})
+	}
+	return doc, fs.sorted()
 }
 
 // parseSource reads the text into YAML nodes.

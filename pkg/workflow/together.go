@@ -17,6 +17,8 @@ type Source struct {
 	File string
 	// Text is YAML or JSON.
 	Text []byte
+	// Namespace that the definition is to belong to, as in CheckIn. Empty: the definition says it alone.
+	Namespace string
 }
 
 // CheckAll checks definitions that belong together: each may run the others as sub-workflows and wait for what they emit. What none of them is
@@ -25,7 +27,7 @@ type Source struct {
 func CheckAll(sources []Source, cat Catalog, known Workflows) Findings {
 	t := &together{cat: cat, known: known}
 	for _, s := range sources {
-		doc, fs := Load(s.File, s.Text)
+		doc, fs := loadIn(s.Namespace, s.File, s.Text)
 		t.entries = append(t.entries, &entry{doc: doc, findings: fs})
 	}
 	var out Findings

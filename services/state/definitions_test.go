@@ -147,3 +147,26 @@ func TestFindingsStaySmallEnoughToTravel(t *testing.T) {
 		t.Errorf("the last finding does not tell of the others: %v", last)
 	}
 }
+
+// A definition that names no namespace goes where it is asked for; one that names another is refused, with the line.
+func TestRegisterInANamespace(t *testing.T) {
+	bothWays(t, func(t *testing.T, s *suite) {
+		request := &statev1.RegisterRequest{Source: source("status", "1.0.0", "1"), Tools: catalogue, File: "status.yaml", Namespace: "shop"}
+		for _, created := range []bool{true, false} {
+			resp, err := s.definitions.Register(s.ctx, request)
+			if err != nil || resp.GetCreated() != created || resp.GetDefinition().GetNamespace() != "shop" ||
+				resp.GetDefinition().GetDefinition().GetMetadata().GetNamespace() != "shop" {
+				t.Fatalf("registered: %v, %v", resp, err)
+			}
+		}
+		_, err := s.definitions.GetDefinition(s.ctx, &statev1.GetDefinitionRequest{Name: "status"})
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND, "default")
+		request.Source = []byte(strings.Replace(string(request.GetSource()), "name: status", "namespace: desk, name: status", 1))
+		_, err = s.definitions.Register(s.ctx, request)
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID, "status.yaml:", `"desk"`, `"shop"`, "metadata.namespace")
+		request.Namespace = "desk"
+		if resp, err := s.definitions.Register(s.ctx, request); err != nil || resp.GetDefinition().GetNamespace() != "desk" {
+			t.Errorf("where it belongs: %v, %v", resp, err)
+		}
+	})
+}

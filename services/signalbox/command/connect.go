@@ -163,7 +163,12 @@ func (s *suite) variable(name string) string {
 }
 
 func (s *suite) namespace() string {
-	return cmp.Or(s.flags.namespace, s.variable(namespaceVariable), "default")
+	return cmp.Or(s.askedNamespace(), "default")
+}
+
+// askedNamespace is the namespace that was asked for; empty: none was.
+func (s *suite) askedNamespace() string {
+	return cmp.Or(s.flags.namespace, s.variable(namespaceVariable))
 }
 
 // conn returns the connection to a service; every error of a call over it is fit for people.

@@ -83,7 +83,7 @@ func (a *App) lint(ctx context.Context, s *suite, files []string, flags lintFlag
 		if err != nil {
 			return errs.Invalid("FILE", "%v", err)
 		}
-		sources = append(sources, workflow.Source{File: file, Text: text})
+		sources = append(sources, workflow.Source{File: file, Text: text, Namespace: s.askedNamespace()})
 	}
 	catalog, known, err := a.lintAgainst(ctx, s, flags)
 	if err != nil {

@@ -27,7 +27,9 @@ func (a *App) workflowApply(s *suite) *cobra.Command {
 		Use:   "apply FILE…",
 		Short: "Hand definitions over to the suite",
 		Long: `Checks each definition against the tools of the suite and keeps it. A definition with errors is refused with every finding;
-warnings are told and kept with it. The file - is standard input.`,
+warnings are told and kept with it. The file - is standard input.
+
+A definition that names no namespace goes to that of --namespace; one that names another is refused.`,
 		Example: `  signalbox workflow apply hello.yaml
   signalbox workflow apply workflows/*.yaml
   signalbox workflow apply --check hello.yaml     # would it be accepted?`,
@@ -53,7 +55,7 @@ func (a *App) apply(ctx context.Context, s *suite, file string, check bool) erro
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
 	response, err := gatewayv1.NewAgentServiceClient(s.conn("gateway")).ApplyWorkflow(ctx,
-		&gatewayv1.ApplyWorkflowRequest{Source: source, File: file, ValidateOnly: check})
+		&gatewayv1.ApplyWorkflowRequest{Source: source, File: file, ValidateOnly: check, Namespace: s.askedNamespace()})
 	if err != nil {
 		return a.everyFinding(file, err)
 	}

@@ -100,6 +100,24 @@ func TestApplySaysWhatWasKept(t *testing.T) {
 	}
 }
 
+func TestApplyAsksForANamespaceOnlyWhenOneIsGiven(t *testing.T) {
+	term, suite := newTerminal(t), startSuite(t, "")
+	file := term.file("hello.yaml", hello)
+	suite.on("ApplyWorkflow", &gatewayv1.ApplyWorkflowResponse{Registration: &statev1.RegisterResponse{}})
+	for _, test := range []struct {
+		flags []string
+		want  string
+	}{{nil, ""}, {[]string{"--namespace", "shop"}, "shop"}} {
+		term.to(suite, append([]string{"workflow", "apply", file}, test.flags...)...).want(t, 0)
+		if namespace := got[*gatewayv1.ApplyWorkflowRequest](t, suite).GetNamespace(); namespace != test.want {
+			t.Errorf("%v: namespace %q, want %q", test.flags, namespace, test.want)
+		}
+	}
+	elsewhere := term.file("desk.yaml", strings.Replace(hello, "{name", "{namespace: desk, name", 1))
+	term.run(t.Context(), "workflow", "lint", "--offline", "--namespace", "shop", elsewhere).want(t, 4, "desk.yaml:2:", `"desk"`, `"shop"`)
+	term.run(t.Context(), "workflow", "lint", "--offline", "--namespace", "desk", elsewhere).want(t, 0)
+}
+
 func TestApplyRefusedTellsEveryFinding(t *testing.T) {
 	term, suite := newTerminal(t), startSuite(t, "")
 	file := term.file("hello.yaml", hello)

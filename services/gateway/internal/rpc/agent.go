@@ -57,6 +57,7 @@ func (a *Agent) ApplyWorkflow(ctx context.Context, request *gatewayv1.ApplyWorkf
 	}
 	registration, err := a.definitions.Register(ctx, &statev1.RegisterRequest{
 		Source: request.GetSource(), File: request.GetFile(), Tools: tools, ValidateOnly: request.GetValidateOnly(), RequestId: request.GetRequestId(),
+		Namespace: request.GetNamespace(),
 	})
 	if err != nil {
 		return nil, withUnavailable(err, unavailable)

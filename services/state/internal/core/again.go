@@ -25,7 +25,7 @@ func (d *Definitions) registerAgain(
 		}
 		return registered.Workflow(namespace, name, version)
 	})
-	same, findings := workflow.Check(file, r.Source, workflow.NewCatalog(r.Tools), asPinned)
+	same, findings := workflow.CheckIn(r.Namespace, file, r.Source, workflow.NewCatalog(r.Tools), asPinned)
 	switch {
 	case unread != nil:
 		return Registered{}, unread

@@ -50,6 +50,8 @@ type Registration struct {
 	// Source as its author wrote it, and the File named in findings. Empty: "definition".
 	Source []byte
 	File   string
+	// Namespace is where a definition goes that names none; one that names another is refused. Empty: the definition says it alone.
+	Namespace string
 	// Tools is the catalogue to check against.
 	Tools []*workflowv1.ToolDeclaration
 	// ValidateOnly keeps nothing.
@@ -72,7 +74,7 @@ type Registered struct {
 func (d *Definitions) Register(ctx context.Context, r Registration) (Registered, error) {
 	file := cmp.Or(r.File, "definition")
 	var unread error
-	compiled, findings := workflow.Check(file, r.Source, workflow.NewCatalog(r.Tools), d.registered(ctx, &unread))
+	compiled, findings := workflow.CheckIn(r.Namespace, file, r.Source, workflow.NewCatalog(r.Tools), d.registered(ctx, &unread))
 	if unread != nil {
 		return Registered{}, unread
 	}

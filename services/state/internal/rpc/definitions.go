@@ -20,7 +20,7 @@ type definitionServer struct {
 // Register checks and keeps a definition.
 func (s *definitionServer) Register(ctx context.Context, req *statev1.RegisterRequest) (*statev1.RegisterResponse, error) {
 	done, err := s.rules.Register(ctx, core.Registration{
-		Source: req.GetSource(), File: req.GetFile(), Tools: req.GetTools(), ValidateOnly: req.GetValidateOnly(),
+		Source: req.GetSource(), File: req.GetFile(), Tools: req.GetTools(), ValidateOnly: req.GetValidateOnly(), Namespace: req.GetNamespace(),
 	})
 	if err != nil {
 		return nil, Failure(err)

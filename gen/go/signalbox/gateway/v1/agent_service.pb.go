@@ -37,7 +37,10 @@ type ApplyWorkflowRequest struct {
 	// Only check, keep nothing.
 	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// The client's identity of this request. Unset: the definition's own digest serves.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Namespace that the definition is to belong to: it does when it names none, and one that names another is refused. Unset: the
+	// definition says it alone.
+	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -96,6 +99,13 @@ func (x *ApplyWorkflowRequest) GetValidateOnly() bool {
 func (x *ApplyWorkflowRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ApplyWorkflowRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
 	}
 	return ""
 }
@@ -1050,13 +1060,14 @@ var File_signalbox_gateway_v1_agent_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_gateway_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
-	"(signalbox/gateway/v1/agent_service.proto\x12\x14signalbox.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.signalbox/scheduler/v1/scheduler_service.proto\x1a&signalbox/state/v1/state_service.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\x93\x01\n" +
+	"(signalbox/gateway/v1/agent_service.proto\x12\x14signalbox.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.signalbox/scheduler/v1/scheduler_service.proto\x1a&signalbox/state/v1/state_service.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\xd3\x01\n" +
 	"\x14ApplyWorkflowRequest\x12#\n" +
 	"\x06source\x18\x01 \x01(\fB\v\xbaH\bz\x06\x10\x01\x18\x80\x80@R\x06source\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"a\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12>\n" +
+	"\tnamespace\x18\x05 \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$R\tnamespace\"a\n" +
 	"\x15ApplyWorkflowResponse\x12H\n" +
 	"\fregistration\x18\x01 \x01(\v2$.signalbox.state.v1.RegisterResponseR\fregistration\"h\n" +
 	"\x1bAgentServiceStartRunRequest\x12I\n" +

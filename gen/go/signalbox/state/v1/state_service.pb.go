@@ -93,7 +93,10 @@ type RegisterRequest struct {
 	// Only check, keep nothing.
 	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// The client's identity of this request, for de-duplication. Unset: the definition's own digest serves.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Namespace that the definition is to belong to: it does when it names none, and one that names another is refused. Unset: the
+	// definition says it alone.
+	Namespace     string `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +162,13 @@ func (x *RegisterRequest) GetValidateOnly() bool {
 func (x *RegisterRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RegisterRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
 	}
 	return ""
 }
@@ -4621,14 +4631,15 @@ var File_signalbox_state_v1_state_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_state_v1_state_service_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/state/v1/state_service.proto\x12\x12signalbox.state.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/history.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\x1a signalbox/workflow/v1/tool.proto\"\xcc\x01\n" +
+	"&signalbox/state/v1/state_service.proto\x12\x12signalbox.state.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/history.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\x1a signalbox/workflow/v1/tool.proto\"\x8c\x02\n" +
 	"\x0fRegisterRequest\x12#\n" +
 	"\x06source\x18\x01 \x01(\fB\v\xbaH\bz\x06\x10\x01\x18\x80\x80@R\x06source\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12<\n" +
 	"\x05tools\x18\x03 \x03(\v2&.signalbox.workflow.v1.ToolDeclarationR\x05tools\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\xac\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12>\n" +
+	"\tnamespace\x18\x06 \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$R\tnamespace\"\xac\x01\n" +
 	"\x10RegisterResponse\x12E\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2%.signalbox.state.v1.DefinitionVersionR\n" +
