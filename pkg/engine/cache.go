@@ -117,7 +117,7 @@ func (m *machine) cacheAnswered(ev CacheAnswered) {
 }
 
 func (m *machine) takeCached(s *instance, a *workflowv1.ActiveStep, fallback bool, ev CacheAnswered) {
-	c := completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: ev.Value, cached: m.at(ev.Time), problem: fallbackProblem(a)}
+	c := completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, output: ev.Value, cached: m.at(ev.Time)}
 	if fallback {
 		m.handled(choice{path: a.GetFallback()}, a.GetProblem(), "fallback", nil)
 	}

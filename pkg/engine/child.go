@@ -121,7 +121,7 @@ func (m *machine) beginWorkflow(s *instance, work *workflow.Step) bool {
 		m.err = fmt.Errorf("engine: %w", err)
 		return false
 	}
-	return m.complete(s, completion{output: out, child: m.child(child.GetRunId()), problem: fallbackProblem(activeByPath(m.run, s.Path))})
+	return m.complete(s, completion{output: out, child: m.child(child.GetRunId())})
 }
 
 func (m *machine) newChild(w *workflow.SubWorkflow, path, step string) *workflowv1.ChildRun {
@@ -217,7 +217,7 @@ func (m *machine) childEnded(ev ChildEnded) {
 		m.undoChildEnded(s, a, child, ev)
 	case runSucceeded(ev.Outcome):
 		m.succeedStep(s, completion{
-			output: nullable(ev.Result), limits: ev.Outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION, problem: fallbackProblem(a),
+			output: nullable(ev.Result), limits: ev.Outcome == workflowv1.Outcome_OUTCOME_SUCCEEDED_WITH_LIMITATION,
 		})
 	default:
 		m.childFailed(s, a, child, ev)

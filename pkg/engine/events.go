@@ -182,7 +182,7 @@ func (m *machine) consume(s *instance, a *workflowv1.ActiveStep, e *workflowv1.E
 		m.err = fmt.Errorf("engine: event of %s: %w", s.Path, err)
 		return
 	}
-	m.succeedStep(s, completion{output: out, problem: fallbackProblem(a)})
+	m.succeedStep(s, completion{output: out})
 }
 
 // eventOutput is the output of a wait: the event, or all of them in the order of the filters.

@@ -100,7 +100,7 @@ func (f *Fold) stepWaiting(e *workflowv1.StepWaiting, now *timestamppb.Timestamp
 	if e.GetFallback() != "" && e.GetFallback() != a.GetFallback() {
 		// The fallback begins afresh, with time of its own: what the step did before it is over.
 		a.Fallback, a.Operation, a.Task, a.EscalationId, a.Deadline, a.EndedChild, a.CacheKey = e.GetFallback(), nil, nil, "", nil, nil, ""
-		a.Composite = nil
+		a.Composite, a.FallbackProblem = nil, e.GetProblem()
 	}
 	if e.GetStatus() == workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED {
 		a.Deadline = nil // the step's time does not run while a person has it

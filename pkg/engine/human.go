@@ -225,7 +225,7 @@ func (m *machine) gateDecided(s *instance, d Decide) {
 		m.err = fmt.Errorf("engine: decision of %s: %w", s.ID, err)
 		return
 	}
-	m.succeedStep(s, completion{output: v, problem: fallbackProblem(activeByPath(m.run, s.Path))})
+	m.succeedStep(s, completion{output: v})
 }
 
 func (m *machine) errorDecided(s *instance, a *workflowv1.ActiveStep, d Decide) {

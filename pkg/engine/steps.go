@@ -100,6 +100,9 @@ func (m *machine) completeStep(s *instance, c completion) {
 	if op == nil {
 		op = effectLeft(a)
 	}
+	if c.problem == nil {
+		c.problem = fallbackProblem(a)
+	}
 	e := &workflowv1.StepCompleted{
 		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: op.GetId(), Attempt: op.GetAttempt(),
 		Event: c.event, Problem: c.problem, CachedTime: c.cached, ReusedSequence: c.reused, Generation: max(c.generation, m.lastGeneration(s)), LimitsRun: c.limits,

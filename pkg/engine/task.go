@@ -154,7 +154,7 @@ func (m *machine) completeTask(ev CompleteTask) error {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_OUTPUT_INVALID, "%s; mend the output and complete the task again", m.outputProblem(s, out))
 	}
 	m.command(WithdrawTask{TaskID: a.GetTask().GetId()})
-	m.succeedStep(s, completion{output: out, problem: fallbackProblem(a)})
+	m.succeedStep(s, completion{output: out})
 	return nil
 }
 

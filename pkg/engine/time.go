@@ -141,7 +141,7 @@ func (m *machine) wakeStep(a *workflowv1.ActiveStep) {
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_PROBE:
 		m.wakeOperation(s, a, a.GetOperation())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_TIME:
-		m.succeedStep(s, completion{problem: fallbackProblem(a)})
+		m.succeedStep(s, completion{})
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
 		m.decisionOverdue(s, a)
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:

@@ -278,13 +278,8 @@ func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 		m.attemptOver(s, a, op, p, failure{})
 		return
 	}
-	m.succeedStep(s, completion{output: nullable(ev.Output), operation: op, problem: fallbackProblem(a)})
+	m.succeedStep(s, completion{output: nullable(ev.Output), operation: op})
 }
 
-// fallbackProblem is the error that a fallback step answers.
-func fallbackProblem(a *workflowv1.ActiveStep) *workflowv1.Problem {
-	if a.GetFallback() == "" {
-		return nil
-	}
-	return a.GetProblem()
-}
+// fallbackProblem is the error that a fallback step answers, whatever errors it has had of its own.
+func fallbackProblem(a *workflowv1.ActiveStep) *workflowv1.Problem { return a.GetFallbackProblem() }

@@ -2517,9 +2517,11 @@ type ActiveStep struct {
 	// Key that the cache was asked for. Empty: it was not.
 	CacheKey string `protobuf:"bytes,19,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
 	// Sub-workflow that has succeeded although the step has no result yet. Unset: none.
-	EndedChild    *ChildRun `protobuf:"bytes,20,opt,name=ended_child,json=endedChild,proto3" json:"ended_child,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndedChild *ChildRun `protobuf:"bytes,20,opt,name=ended_child,json=endedChild,proto3" json:"ended_child,omitempty"`
+	// The error that the fallback step answers. Unset: the step itself runs.
+	FallbackProblem *Problem `protobuf:"bytes,21,opt,name=fallback_problem,json=fallbackProblem,proto3" json:"fallback_problem,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ActiveStep) Reset() {
@@ -2688,6 +2690,13 @@ func (x *ActiveStep) GetCacheKey() string {
 func (x *ActiveStep) GetEndedChild() *ChildRun {
 	if x != nil {
 		return x.EndedChild
+	}
+	return nil
+}
+
+func (x *ActiveStep) GetFallbackProblem() *Problem {
+	if x != nil {
+		return x.FallbackProblem
 	}
 	return nil
 }
@@ -4033,7 +4042,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
 	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\x12\x18\n" +
-	"\aeffects\x18\t \x01(\rR\aeffects\"\xa8\b\n" +
+	"\aeffects\x18\t \x01(\rR\aeffects\"\xf3\b\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -4062,7 +4071,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"undo_owner\x18\x12 \x01(\tR\tundoOwner\x12\x1b\n" +
 	"\tcache_key\x18\x13 \x01(\tR\bcacheKey\x12@\n" +
 	"\vended_child\x18\x14 \x01(\v2\x1f.signalbox.workflow.v1.ChildRunR\n" +
-	"endedChild\x1aB\n" +
+	"endedChild\x12I\n" +
+	"\x10fallback_problem\x18\x15 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\x0ffallbackProblem\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xc0\t\n" +
@@ -4381,38 +4391,39 @@ var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	11, // 57: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
 	20, // 58: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
 	14, // 59: signalbox.workflow.v1.ActiveStep.ended_child:type_name -> signalbox.workflow.v1.ChildRun
-	48, // 60: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	45, // 61: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	45, // 62: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	6,  // 63: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	8,  // 64: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	45, // 65: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	45, // 66: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 67: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	47, // 68: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	27, // 69: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	7,  // 70: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	45, // 71: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	45, // 72: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	46, // 73: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	45, // 74: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	45, // 75: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	47, // 76: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	6,  // 77: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	48, // 78: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	8,  // 79: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	47, // 80: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	25, // 81: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 82: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	10, // 83: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
-	25, // 84: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 85: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	12, // 86: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
-	87, // [87:87] is the sub-list for method output_type
-	87, // [87:87] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	47, // 60: signalbox.workflow.v1.ActiveStep.fallback_problem:type_name -> signalbox.workflow.v1.Problem
+	48, // 61: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	45, // 62: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	45, // 63: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 64: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	8,  // 65: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	45, // 66: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	45, // 67: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	27, // 68: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	47, // 69: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	27, // 70: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	7,  // 71: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	45, // 72: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	45, // 73: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	46, // 74: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	45, // 75: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	45, // 76: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	47, // 77: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	6,  // 78: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	48, // 79: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	8,  // 80: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	47, // 81: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	25, // 82: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 83: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	10, // 84: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
+	25, // 85: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	30, // 86: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	12, // 87: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
+	88, // [88:88] is the sub-list for method output_type
+	88, // [88:88] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
