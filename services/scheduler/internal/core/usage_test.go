@@ -58,8 +58,10 @@ func TestUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusedAs(t, beat(Usage{Tokens: 41}), errorsv1.ErrorReason_ERROR_REASON_BUDGET_EXCEEDED)
+	run := w.over("r")
+	w.parks("r") // until the task is withdrawn, the answer is that the run has ended
 	refusedAs(t, beat(Usage{Tokens: 42}), errorsv1.ErrorReason_ERROR_REASON_CLAIM_STALE)
-	if run := w.over("r"); run.GetProblem().GetType() != errorsv1.ErrorType_ERROR_TYPE_BUDGET {
+	if run.GetProblem().GetType() != errorsv1.ErrorType_ERROR_TYPE_BUDGET {
 		t.Errorf("the run ended with %v", run.GetProblem())
 	}
 	w.replays("r")
