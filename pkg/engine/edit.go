@@ -27,17 +27,10 @@ type Edit struct {
 
 func (Edit) inputEvent() {}
 
-// editID is how the head remembers an edit, apart from signals.
-func editID(request string) string {
-	if request == "" {
-		return ""
-	}
-	return "edit/" + request
-}
-
 func (m *machine) edit(ev Edit) error {
-	if id := editID(ev.RequestID); id != "" && slices.Contains(m.run.GetRecentSignals(), id) {
-		return nil
+	ev.Value = compact(ev.Value)
+	if repeated, err := m.repeated(editRequest(ev.RequestID, ev.StepID, inline(ev.Value))); repeated {
+		return err
 	}
 	if ev.ExpectedSequence != 0 && ev.ExpectedSequence != m.run.GetSequence() {
 		return refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_VERSION_CONFLICT, "run %s is at sequence %d, not at %d; look at it again",

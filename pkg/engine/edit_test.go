@@ -91,6 +91,9 @@ func TestEdit(t *testing.T) {
 	if len(w.made) > 0 {
 		t.Errorf("a repetition counts: %s", w.facts())
 	}
+	for _, other := range []engine.Edit{{StepID: "look", Value: json.RawMessage(`{"n":3}`), RequestID: "q5"}, {Value: json.RawMessage(`{"n":2}`), RequestID: "q5"}} {
+		w.refused(other, errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED)
+	}
 	w.edits("look", `{"n":11}`)
 	q := w.question(gate)
 	if got := string(q.GetSubject().GetInline()); got != `{"note":"y"}` {

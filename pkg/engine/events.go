@@ -253,8 +253,9 @@ func CloudEvent(ev *workflowv1.EmittedEvent, at time.Time) json.RawMessage {
 
 // signal records input sent to the run. It is kept until a step takes it, if any step of the definition waits for it.
 func (m *machine) signal(s Signal) error {
-	if s.RequestID != "" && slices.Contains(m.run.GetRecentSignals(), s.RequestID) {
-		return nil
+	s.Value = compact(s.Value)
+	if repeated, err := m.repeated(signalRequest(s.RequestID, s.Name, inline(s.Value))); repeated {
+		return err
 	}
 	if err := m.checkSignal(s); err != nil {
 		return err

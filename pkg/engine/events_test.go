@@ -149,7 +149,7 @@ initial: talk
 	for i := range 20 {
 		w.give(engine.Signal{Name: "partial", Value: json.RawMessage(fmt.Sprint(i + 2)), RequestID: fmt.Sprint("b", i)})
 	}
-	w.give(engine.Signal{Name: "partial", Value: json.RawMessage(`1`), RequestID: "b3"}) // again
+	w.give(engine.Signal{Name: "partial", Value: json.RawMessage(`5`), RequestID: "b3"}) // again
 	w.give(engine.Signal{Name: "stop"})
 	w.give(engine.Signal{Name: "noise"}) // recorded, and kept for nobody
 	if n := len(w.run().GetPendingSignals()); n != 21 {

@@ -11,18 +11,18 @@ const maxConsumedEvents = 128
 
 // signalReceived remembers a signal's identity, and the signal until a step takes it.
 func (f *Fold) signalReceived(s *workflowv1.SignalReceived, seq uint64) {
-	f.remember(s.GetRequestId())
+	f.remember(signalRequest(s.GetRequestId(), s.GetName(), s.GetValue()))
 	if s.GetKept() {
 		f.Run.PendingSignals = append(f.Run.PendingSignals, &workflowv1.PendingSignal{Name: s.GetName(), Sequence: seq})
 	}
 }
 
 // remember makes a repetition of a client's request harmless.
-func (f *Fold) remember(requestID string) {
-	if requestID == "" {
+func (f *Fold) remember(c clientRequest) {
+	if c.id == "" {
 		return
 	}
-	f.Run.RecentSignals = append(f.Run.RecentSignals, requestID)
+	f.Run.RecentSignals = append(f.Run.RecentSignals, c.String())
 	if n := len(f.Run.RecentSignals); n > maxRecentSignals {
 		f.Run.RecentSignals = slices.Delete(f.Run.RecentSignals, 0, n-maxRecentSignals)
 	}

@@ -34,7 +34,7 @@ func (f *Fold) applyLifeFact(ev *workflowv1.HistoryEvent) bool {
 
 // runEdited puts another value in the place of one. A step that is entered again over its effect gives the new one too.
 func (f *Fold) runEdited(e *workflowv1.RunEdited, seq uint64) {
-	f.remember(editID(e.GetRequestId()))
+	f.remember(editRequest(e.GetRequestId(), e.GetStepId(), e.GetValue()))
 	if e.GetStepId() == "" {
 		f.Run.InputSequence = seq
 		return

@@ -246,9 +246,15 @@ states:
 func TestSignalsAreDeduplicated(t *testing.T) {
 	w := begin(t, `steps: [{id: x, wait: {duration: 1h}}]`)
 	w.give(engine.Signal{Name: "n", Value: json.RawMessage(`1`), RequestID: "s1", SentBy: "ann"})
-	w.give(engine.Signal{Name: "n", RequestID: "s1"})
+	w.give(engine.Signal{Name: "n", Value: json.RawMessage(" 1\n"), RequestID: "s1", SentBy: "bob"})
 	if len(w.made) != 0 {
 		t.Errorf("a repeated signal made %s", w.facts())
+	}
+	w.refused(engine.Signal{Name: "n", Value: json.RawMessage(`2`), RequestID: "s1"}, errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED)
+	w.refused(engine.Signal{Name: "m", Value: json.RawMessage(`1`), RequestID: "s1"}, errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED)
+	w.give(engine.Signal{Name: "n", Value: json.RawMessage(`2`), RequestID: "s"}) // an identity that another begins with
+	if len(w.made) != 1 {
+		t.Errorf("another signal made %s", w.facts())
 	}
 	w.give(engine.Signal{Name: "n"})
 	w.give(engine.Signal{Name: "n"})

@@ -44,7 +44,7 @@ type RunControlServiceClient interface {
 	// StartRun starts a run; it is acknowledged once it is durable.
 	// Errors: WORKFLOW_NOT_FOUND, VERSION_NOT_FOUND, ARGUMENTS_INVALID, RUN_ID_CONFLICT, REQUEST_ID_REUSED, SHARD_NOT_OWNED.
 	StartRun(ctx context.Context, in *StartRunRequest, opts ...grpc.CallOption) (*StartRunResponse, error)
-	// SignalRun sends input to a run. Errors: RUN_NOT_FOUND, RUN_ENDED, PAYLOAD_TOO_LARGE.
+	// SignalRun sends input to a run. Errors: RUN_NOT_FOUND, RUN_ENDED, PAYLOAD_TOO_LARGE, REQUEST_ID_REUSED.
 	SignalRun(ctx context.Context, in *SignalRunRequest, opts ...grpc.CallOption) (*SignalRunResponse, error)
 	// CancelRun asks a run to end; what it completed is compensated first. Errors: RUN_NOT_FOUND, RUN_ENDED.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
@@ -63,7 +63,8 @@ type RunControlServiceClient interface {
 	// ResumeRun ends a pause. Errors: RUN_NOT_FOUND, RUN_ENDED.
 	ResumeRun(ctx context.Context, in *ResumeRunRequest, opts ...grpc.CallOption) (*ResumeRunResponse, error)
 	// EditRun changes gathered data: the run's input or the output of a step that has ended. When a finished validation or human gate had
-	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY.
+	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY,
+	// REQUEST_ID_REUSED.
 	EditRun(ctx context.Context, in *EditRunRequest, opts ...grpc.CallOption) (*EditRunResponse, error)
 	// ListCheckpoints lists the points of a run's history that it can be forked from. Errors: RUN_NOT_FOUND.
 	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
@@ -235,7 +236,7 @@ type RunControlServiceServer interface {
 	// StartRun starts a run; it is acknowledged once it is durable.
 	// Errors: WORKFLOW_NOT_FOUND, VERSION_NOT_FOUND, ARGUMENTS_INVALID, RUN_ID_CONFLICT, REQUEST_ID_REUSED, SHARD_NOT_OWNED.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
-	// SignalRun sends input to a run. Errors: RUN_NOT_FOUND, RUN_ENDED, PAYLOAD_TOO_LARGE.
+	// SignalRun sends input to a run. Errors: RUN_NOT_FOUND, RUN_ENDED, PAYLOAD_TOO_LARGE, REQUEST_ID_REUSED.
 	SignalRun(context.Context, *SignalRunRequest) (*SignalRunResponse, error)
 	// CancelRun asks a run to end; what it completed is compensated first. Errors: RUN_NOT_FOUND, RUN_ENDED.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
@@ -254,7 +255,8 @@ type RunControlServiceServer interface {
 	// ResumeRun ends a pause. Errors: RUN_NOT_FOUND, RUN_ENDED.
 	ResumeRun(context.Context, *ResumeRunRequest) (*ResumeRunResponse, error)
 	// EditRun changes gathered data: the run's input or the output of a step that has ended. When a finished validation or human gate had
-	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY.
+	// read it, the run goes back there. Errors: RUN_NOT_FOUND, RUN_ENDED, STEP_NOT_FOUND, ARGUMENTS_INVALID, OUTPUT_INVALID, RUN_BUSY,
+	// REQUEST_ID_REUSED.
 	EditRun(context.Context, *EditRunRequest) (*EditRunResponse, error)
 	// ListCheckpoints lists the points of a run's history that it can be forked from. Errors: RUN_NOT_FOUND.
 	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)

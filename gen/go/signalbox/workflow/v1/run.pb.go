@@ -687,7 +687,8 @@ type Run struct {
 	Evidence *Evidence `protobuf:"bytes,27,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Decisions that are asked of people now, in order of asking.
 	PendingDecisions []*PendingDecision `protobuf:"bytes,28,rep,name=pending_decisions,json=pendingDecisions,proto3" json:"pending_decisions,omitempty"`
-	// Client identities of the last signals and edits, newest last, at most 64; they make a repeated one harmless.
+	// Client identities of the last signals and edits, each with a digest of what it asked for, newest last, at most 64; they make a repeated
+	// one harmless, and another under the same identity is refused.
 	RecentSignals []string `protobuf:"bytes,29,rep,name=recent_signals,json=recentSignals,proto3" json:"recent_signals,omitempty"`
 	// Sequence of the event that ended the run, which holds its result. 0 while it has not ended.
 	EndSequence uint64 `protobuf:"varint,30,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
