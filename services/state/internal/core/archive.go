@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -343,7 +344,7 @@ func (c *archiver) payload(ctx context.Context, p *workflowv1.Payload) error {
 	for uint64(len(data)) < size {
 		more, _, err := c.archive.source.ReadArtifact(ctx, c.key.Namespace, ref.GetDigest(), uint64(len(data)), pieceBytes)
 		if err != nil || len(more) == 0 {
-			return fmt.Errorf("artifact %s ends after %d of %d bytes: %w", ref.GetDigest(), len(data), size, err)
+			return cutShort(ref.GetDigest(), uint64(len(data)), size, err)
 		}
 		data = append(data, more...)
 	}
@@ -370,10 +371,18 @@ func (c *archiver) inPieces(ctx context.Context, digest string, data []byte, siz
 		var err error
 		data, _, err = c.archive.source.ReadArtifact(ctx, c.key.Namespace, digest, offset, pieceBytes)
 		if err != nil || len(data) == 0 {
-			return fmt.Errorf("artifact %s ends after %d of %d bytes: %w", digest, offset, size, err)
+			return cutShort(digest, offset, size, err)
 		}
 	}
 	return nil
+}
+
+// cutShort says that an artifact could not be read to its end; err may be nil.
+func cutShort(digest string, got, size uint64, err error) error {
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("artifact %s ends after %d of %d bytes: %w", digest, got, size, err)
 }
 
 func (c *archiver) operations(ctx context.Context) error {
