@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,6 +262,42 @@ func TestWrongRetentionsAreToldInOrder(t *testing.T) {
 	for range 20 {
 		if err := wrong.Validate(); err == nil || err.Error() != want {
 			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+// Whoever asks for a run whose file is damaged is told which file to put back, and nothing of where the archive is.
+func TestADamagedArchiveIsNamed(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		dir := t.TempDir()
+		s := startWith(t, local, state.Config{DataDir: dir}, state.Deps{Logger: quiet})
+		s.claim(t)
+		s.must(t, delta("a", 0))
+		s.must(t, delta("a", 2, ended))
+		if _, err := s.archive.ArchiveRun(s.ctx, &statev1.ArchiveRunRequest{RunId: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		var file string
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".sbrun.zst") {
+				file = path
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, whole[:len(whole)/2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = s.archivedRun(t, "a")
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_ARCHIVE_DAMAGED, `run "a" is damaged`, "not whole", filepath.Base(file), "from a backup")
+		if strings.Contains(err.Error(), dir) {
+			t.Errorf("it tells where the archive is: %v", err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -79,19 +80,22 @@ var (
 	errNoArchive = errors.New("the file is no archive of a run")
 )
 
-// readRecords reads a file to its end. It fails when the file is of another format or not whole, in part after some records.
+// readRecords reads a file to its end. It fails with core.DamagedFile when the file is of another format or not whole, in part after some records.
 func readRecords(from io.Reader, yield func(core.ArchiveRecord) error) error {
 	check := &checked{from: bufio.NewReader(from), sum: sha256.New()}
 	var records, events uint64
+	var disk *fs.PathError
 	for {
 		before := check.sum.Sum(nil)
 		r := &statev1.ArchiveRecord{}
 		err := protodelim.UnmarshalOptions{MaxSize: maxRecord}.UnmarshalFrom(check, r)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errNotWhole
-		case err != nil:
+			return damaged(errNotWhole)
+		case errors.As(err, &disk): // the disk's doing: nothing is known of the file
 			return err
+		case err != nil:
+			return damaged(fmt.Errorf("it cannot be read: %w", err))
 		case records == 0:
 			if err := checkHeader(r.GetHeader()); err != nil {
 				return err
@@ -99,10 +103,10 @@ func readRecords(from io.Reader, yield func(core.ArchiveRecord) error) error {
 		case r.GetTrailer() != nil:
 			t := r.GetTrailer()
 			if t.GetRecords() != records || t.GetEvents() != events || !bytes.Equal(t.GetSha256(), before) {
-				return errDamaged
+				return damaged(errDamaged)
 			}
 			if _, err := check.ReadByte(); !errors.Is(err, io.EOF) {
-				return errDamaged
+				return damaged(errDamaged)
 			}
 			return nil
 		default:
@@ -115,10 +119,12 @@ func readRecords(from io.Reader, yield func(core.ArchiveRecord) error) error {
 	}
 }
 
+func damaged(problem error) error { return &core.DamagedFile{Problem: problem} }
+
 func checkHeader(h *statev1.ArchiveHeader) error {
 	switch {
 	case h.GetFormat() != format:
-		return errNoArchive
+		return damaged(errNoArchive)
 	case h.GetVersion() > version:
 		return fmt.Errorf("the file is of version %d of the format, and this binary reads up to %d; use a newer one", h.GetVersion(), version)
 	}

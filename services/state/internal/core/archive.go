@@ -64,7 +64,8 @@ type ArchiveFiles interface {
 	// Write makes a file of what content adds. When it returns, the file and its name are durable; before, the name has either nothing or the
 	// whole file that it had.
 	Write(ctx context.Context, name string, header ArchiveHeader, content func(add func(ArchiveRecord) error) error) (size uint64, err error)
-	// Read calls yield with the records of a file, in order, and fails when the file is not whole. It refuses with ArchiveFileMissing.
+	// Read calls yield with the records of a file, in order, and fails with DamagedFile when the file does not hold what was written, in part after some of them. It refuses with
+	// ArchiveFileMissing.
 	Read(ctx context.Context, name string, yield func(ArchiveRecord) error) error
 }
 
@@ -198,15 +199,30 @@ func (a *Archive) List(ctx context.Context, namespace, workflow string, page Pag
 	return a.store.ListArchived(ctx, namespace, workflow, page)
 }
 
-// Read calls first with what the index says of a run, and yield with what its file holds. It refuses with RunNotFound and ArchiveFileMissing.
+// Read calls first with what the index says of a run, and yield with what its file holds. It refuses with RunNotFound, ArchiveFileMissing
+// and ArchiveDamaged.
 func (a *Archive) Read(ctx context.Context, key RunKey, first func(ArchivedRun), yield func(ArchiveRecord) error) error {
 	run, err := a.store.GetArchived(ctx, key)
 	if err != nil {
 		return err
 	}
 	first(run)
-	return a.files.Read(ctx, run.File, yield)
+	err = a.files.Read(ctx, run.File, yield)
+	var damaged *DamagedFile
+	if errors.As(err, &damaged) {
+		return archiveDamaged(run, damaged)
+	}
+	return err
 }
+
+// DamagedFile is the error of a file of the archive that does not hold what was written to it. Problem says so in words that name no path.
+type DamagedFile struct{ Problem error }
+
+// Error returns the problem.
+func (d *DamagedFile) Error() string { return d.Problem.Error() }
+
+// Unwrap returns the problem.
+func (d *DamagedFile) Unwrap() error { return d.Problem }
 
 // write makes the file of a run.
 func (a *Archive) write(ctx context.Context, key RunKey) (ArchivedRun, error) {

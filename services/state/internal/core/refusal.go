@@ -195,6 +195,12 @@ func ArchiveFileMissing(name string) *Refusal {
 		"the archive has lost %s, which held the run; put it back from a backup of the folder archive", name)
 }
 
+// archiveDamaged says that the file of an archived run is damaged. The file is named from the archive's folder on, which tells no more than the run does.
+func archiveDamaged(run ArchivedRun, damaged *DamagedFile) *Refusal {
+	return refuse(errorsv1.ErrorReason_ERROR_REASON_ARCHIVE_DAMAGED,
+		"the archive of run %q is damaged: %v; put %s back from a backup of the folder archive", run.RunID, damaged, run.File)
+}
+
 // NotInArchive says that the archive does not have a run; have are ids that it has, to suggest from.
 func NotInArchive(key RunKey, have []string) *Refusal {
 	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "no run %q in the archive of namespace %q", key.RunID, key.Namespace)

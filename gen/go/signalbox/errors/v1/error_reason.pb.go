@@ -263,6 +263,10 @@ const (
 	// Mend: fork the run from a checkpoint before the value was read, or start it anew with the value.
 	// Example: the edit of input leads back to state "review", which may be entered 2 times and was; fork the run instead
 	ErrorReason_ERROR_REASON_EDIT_REFUSED ErrorReason = 57
+	// The archive's file of a run does not hold what was written to it. The archive has no other copy.
+	// Mend: put the file back from a backup of the folder archive; the rest of the archive is not concerned.
+	// Example: the archive of run "case-17" is damaged: the file is not whole: it has no trailer; put default/2026/01/02/0000000007-case-17.sbrun.zst back from a backup of the folder archive
+	ErrorReason_ERROR_REASON_ARCHIVE_DAMAGED ErrorReason = 58
 )
 
 // Enum value maps for ErrorReason.
@@ -326,6 +330,7 @@ var (
 		55: "ERROR_REASON_BATCH_NOT_FOUND",
 		56: "ERROR_REASON_SIGNALS_FULL",
 		57: "ERROR_REASON_EDIT_REFUSED",
+		58: "ERROR_REASON_ARCHIVE_DAMAGED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -386,6 +391,7 @@ var (
 		"ERROR_REASON_BATCH_NOT_FOUND":      55,
 		"ERROR_REASON_SIGNALS_FULL":         56,
 		"ERROR_REASON_EDIT_REFUSED":         57,
+		"ERROR_REASON_ARCHIVE_DAMAGED":      58,
 	}
 )
 
@@ -439,7 +445,7 @@ var File_signalbox_errors_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_errors_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/errors/v1/error_reason.proto\x12\x13signalbox.errors.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto*\x86\x12\n" +
+	"&signalbox/errors/v1/error_reason.proto\x12\x13signalbox.errors.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto*\xae\x12\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12'\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x1a\x04\xc8\xf3\x18\x03\x12 \n" +
@@ -500,7 +506,8 @@ const file_signalbox_errors_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_SCHEDULE_NOT_FOUND\x106\x1a\x04\xc8\xf3\x18\x05\x12&\n" +
 	"\x1cERROR_REASON_BATCH_NOT_FOUND\x107\x1a\x04\xc8\xf3\x18\x05\x12#\n" +
 	"\x19ERROR_REASON_SIGNALS_FULL\x108\x1a\x04\xc8\xf3\x18\b\x12#\n" +
-	"\x19ERROR_REASON_EDIT_REFUSED\x109\x1a\x04\xc8\xf3\x18\t:R\n" +
+	"\x19ERROR_REASON_EDIT_REFUSED\x109\x1a\x04\xc8\xf3\x18\t\x12&\n" +
+	"\x1cERROR_REASON_ARCHIVE_DAMAGED\x10:\x1a\x04\xc8\xf3\x18\x0f:R\n" +
 	"\tgrpc_code\x12!.google.protobuf.EnumValueOptions\x18\xb9\x8e\x03 \x01(\x0e2\x10.google.rpc.CodeR\bgrpcCodeB\xe1\x01\n" +
 	"\x17com.signalbox.errors.v1B\x10ErrorReasonProtoP\x01ZFgithub.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1;errorsv1\xa2\x02\x03SEX\xaa\x02\x13Signalbox.Errors.V1\xca\x02\x13Signalbox\\Errors\\V1\xe2\x02\x1fSignalbox\\Errors\\V1\\GPBMetadata\xea\x02\x15Signalbox::Errors::V1b\x06proto3"
 

@@ -1252,7 +1252,8 @@ type ArchiveServiceClient interface {
 	// ArchiveRun writes an ended run to the archive and removes it from the store. All runs of its tree must have ended: sub-workflows, and
 	// forks, which may undo what it did. Repeated, it answers the same. Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
 	ArchiveRun(ctx context.Context, in *ArchiveRunRequest, opts ...grpc.CallOption) (*ArchiveRunResponse, error)
-	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
+	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND; NOT_FOUND when its file is lost, ARCHIVE_DAMAGED when it is damaged,
+	// in part after some of the run was sent.
 	GetArchivedRun(ctx context.Context, in *GetArchivedRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArchivedRunResponse], error)
 	// ListArchivedRuns lists what the archive holds, newest end first. Errors: PAGE_TOKEN_INVALID.
 	ListArchivedRuns(ctx context.Context, in *ListArchivedRunsRequest, opts ...grpc.CallOption) (*ListArchivedRunsResponse, error)
@@ -1314,7 +1315,8 @@ type ArchiveServiceServer interface {
 	// ArchiveRun writes an ended run to the archive and removes it from the store. All runs of its tree must have ended: sub-workflows, and
 	// forks, which may undo what it did. Repeated, it answers the same. Errors: RUN_NOT_FOUND, RUN_NOT_ENDED.
 	ArchiveRun(context.Context, *ArchiveRunRequest) (*ArchiveRunResponse, error)
-	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND.
+	// GetArchivedRun reads a run from the archive. Errors: RUN_NOT_FOUND; NOT_FOUND when its file is lost, ARCHIVE_DAMAGED when it is damaged,
+	// in part after some of the run was sent.
 	GetArchivedRun(*GetArchivedRunRequest, grpc.ServerStreamingServer[GetArchivedRunResponse]) error
 	// ListArchivedRuns lists what the archive holds, newest end first. Errors: PAGE_TOKEN_INVALID.
 	ListArchivedRuns(context.Context, *ListArchivedRunsRequest) (*ListArchivedRunsResponse, error)
