@@ -110,7 +110,8 @@ type Schedule struct {
 	TimeZone string `protobuf:"bytes,8,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	// Unset: skip.
 	Overlap OverlapPolicy `protobuf:"varint,9,opt,name=overlap,proto3,enum=signalbox.scheduler.v1.OverlapPolicy" json:"overlap,omitempty"`
-	// Each start is put off by up to this long, the same for the same time; never to the next time, nor beyond end_time. Unset: 0.
+	// Each start is put off by up to this long, the same for the same time; never to the next time, nor beyond end_time.
+	// At most the interval, or the shortest time between two times of cron. Unset: 0.
 	Jitter *durationpb.Duration `protobuf:"bytes,10,opt,name=jitter,proto3" json:"jitter,omitempty"`
 	// How late a missed time may still be caught up after an outage. Unset: 1 minute; less than 10 seconds counts as 10 seconds.
 	CatchUp *durationpb.Duration `protobuf:"bytes,11,opt,name=catch_up,json=catchUp,proto3" json:"catch_up,omitempty"`

@@ -91,6 +91,26 @@ func (c *cronTimes) next(after time.Time) (time.Time, bool) {
 	}
 }
 
+// shortestOf is how many times in a row are looked at for the shortest time between two: all of a day, and of a year when there are four a day.
+const shortestOf = 1500
+
+// shortest is the shortest time between two times, by the clock on the wall: on the days on which clocks are changed it may be shorter. False: there
+// are no two.
+func (c *cronTimes) shortest() (shortest time.Duration, ok bool) {
+	last, there := c.nextWall(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))
+	for range shortestOf {
+		next, more := c.nextWall(last)
+		if !there || !more {
+			break
+		}
+		if gap := next.Sub(last); !ok || gap < shortest {
+			shortest, ok = gap, true
+		}
+		last = next
+	}
+	return shortest, ok
+}
+
 // wallOf is what the clock on the wall shows, written as if it were UTC: so it can be counted on without gaps.
 func wallOf(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)

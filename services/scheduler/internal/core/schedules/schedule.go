@@ -192,11 +192,25 @@ func (s *Schedule) check() error {
 		return invalid(fmt.Sprintf("overlap: %q is not known", s.Overlap))
 	}
 	if s.Cron == "" {
+		if s.Jitter > s.Interval {
+			return s.jitterTooLong("the interval", s.Interval)
+		}
 		_, err := loadZone(s.TimeZone)
 		return err
 	}
-	_, err := parseCron(s.Cron, s.TimeZone)
-	return err
+	c, err := parseCron(s.Cron, s.TimeZone)
+	if err != nil || s.Jitter == 0 {
+		return err
+	}
+	if shortest, ok := c.shortest(); ok && s.Jitter > shortest {
+		return s.jitterTooLong(fmt.Sprintf("the shortest time between two times of cron %q", s.Cron), shortest)
+	}
+	return nil
+}
+
+// jitterTooLong refuses a jitter that could not be kept: no start is put off to the next time.
+func (s *Schedule) jitterTooLong(what string, most time.Duration) error {
+	return invalid(fmt.Sprintf("jitter: %v is longer than %s, %v; give %v or less", s.Jitter, what, most, most))
 }
 
 func invalid(message string) error {

@@ -172,7 +172,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestJitterIsTheSameForTheSameTime(t *testing.T) {
-	s := Schedule{Namespace: "default", ID: "a", Interval: time.Minute, Jitter: time.Hour, Overlap: Skip}
+	s := Schedule{Namespace: "default", ID: "a", Interval: time.Minute, Jitter: time.Minute, Overlap: Skip}
 	tm, again := timesOf(t, s), timesOf(t, s)
 	s.ID = "b"
 	other := timesOf(t, s)
@@ -209,21 +209,24 @@ func TestJitterKeepsWithinTheEnd(t *testing.T) {
 func TestBadSchedulesAreRefusedByField(t *testing.T) {
 	minus := -time.Second
 	for want, s := range map[string]Schedule{
-		"when: give either":                     {},
-		"when: give either cron":                {Cron: "@daily", Interval: time.Hour},
-		"interval: it is shorter":               {Interval: time.Millisecond},
-		`cron: "* * * *" cannot be read`:        {Cron: "* * * *"},
-		`cron: "* * * * * *" cannot be read`:    {Cron: "* * * * * *"},
-		`cron: "61 * * * *" cannot be read`:     {Cron: "61 * * * *"},
-		`cron: "30-10 * * * *" cannot be read`:  {Cron: "30-10 * * * *"},
-		`cron: "@every 5m" is an interval`:      {Cron: "@every 5m"},
-		`cron: "@often" is not known`:           {Cron: "@often"},
-		"cron: it names a time zone":            {Cron: "TZ=Europe/Berlin"},
-		`cron: "0 0 31 2 *" never comes`:        {Cron: "0 0 31 2 *"},
-		`cron: ", * * * *" allows no minute`:    {Cron: ", * * * *"},
-		`time_zone: "Berlin" is not known`:      {Cron: "@daily", TimeZone: "Berlin"},
-		`time_zone: "Local" is not known`:       {Cron: "@daily", TimeZone: "Local"},
-		"jitter: it is negative":                {Cron: "@daily", Jitter: minus},
+		"when: give either":                                                   {},
+		"when: give either cron":                                              {Cron: "@daily", Interval: time.Hour},
+		"interval: it is shorter":                                             {Interval: time.Millisecond},
+		`cron: "* * * *" cannot be read`:                                      {Cron: "* * * *"},
+		`cron: "* * * * * *" cannot be read`:                                  {Cron: "* * * * * *"},
+		`cron: "61 * * * *" cannot be read`:                                   {Cron: "61 * * * *"},
+		`cron: "30-10 * * * *" cannot be read`:                                {Cron: "30-10 * * * *"},
+		`cron: "@every 5m" is an interval`:                                    {Cron: "@every 5m"},
+		`cron: "@often" is not known`:                                         {Cron: "@often"},
+		"cron: it names a time zone":                                          {Cron: "TZ=Europe/Berlin"},
+		`cron: "0 0 31 2 *" never comes`:                                      {Cron: "0 0 31 2 *"},
+		`cron: ", * * * *" allows no minute`:                                  {Cron: ", * * * *"},
+		`time_zone: "Berlin" is not known`:                                    {Cron: "@daily", TimeZone: "Berlin"},
+		`time_zone: "Local" is not known`:                                     {Cron: "@daily", TimeZone: "Local"},
+		"jitter: it is negative":                                              {Cron: "@daily", Jitter: minus},
+		"jitter: 1h0m0s is longer than the interval, 5m0s; give 5m0s or less": {Interval: 5 * time.Minute, Jitter: time.Hour},
+		`jitter: 25h0m0s is longer than the shortest time between two times of cron "@daily", 24h0m0s`: {Cron: "@daily", Jitter: 25 * time.Hour},
+		`jitter: 5m0s is longer than the shortest time between two times of cron "*/7 9,10 1 * *", 4m`: {Cron: "*/7 9,10 1 * *", Jitter: 5 * time.Minute},
 		"catch_up: it is negative":              {Cron: "@daily", CatchUp: &minus},
 		"end_time: it is before start_time":     {Cron: "@daily", Start: moment(t, "2026-01-02T00:00:00Z"), End: moment(t, "2026-01-01T00:00:00Z")},
 		"input: it is not JSON":                 {Cron: "@daily", Input: []byte("{")},
@@ -237,6 +240,20 @@ func TestBadSchedulesAreRefusedByField(t *testing.T) {
 		var refusal *engine.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != errorsv1.ErrorReason_ERROR_REASON_ARGUMENTS_INVALID || !strings.HasPrefix(refusal.Message, want) {
 			t.Errorf("%+v: %v, want %s…", s, err, want)
+		}
+	}
+}
+
+func TestJitterUpToTheShortestDistanceIsTaken(t *testing.T) {
+	for _, s := range []Schedule{
+		{Interval: time.Minute, Jitter: time.Minute},
+		{Cron: "0 9,17 * * 1-5", Jitter: 8 * time.Hour},
+		{Cron: "0 1,3 * * *", TimeZone: "Europe/Berlin", Jitter: 2 * time.Hour}, // an hour apart when clocks are put forward
+		{Cron: "0 0 29 2 *", Jitter: 1000 * time.Hour},
+	} {
+		s.Overlap = Skip
+		if err := s.check(); err != nil {
+			t.Errorf("%+v: %v", s, err)
 		}
 	}
 }
