@@ -132,6 +132,11 @@ func TestArchiveRun(t *testing.T) {
 		if r := s.commit(t, []*statev1.RunCommit{start})["c@2"]; r.GetReason() != "ALREADY_EXISTS" || r.GetExistingRunId() != "a" || r.GetExistingVersion() != "1.0.0" {
 			t.Errorf("the same request again: %v", r)
 		}
+		_, err = s.runs.GetRun(s.ctx, &statev1.GetRunRequest{RequestId: "request"})
+		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, "was archived at")
+		if e := refusal(t, err); e.Metadata()["archived_run_id"] != "a" {
+			t.Errorf("by request: metadata %v", e.Metadata())
+		}
 		_, _, err = s.archivedRun(t, "b")
 		wantReason(t, err, errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, `no run "b" in the archive`)
 

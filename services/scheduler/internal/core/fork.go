@@ -144,7 +144,7 @@ func (s *Scheduler) forkedBefore(ctx context.Context, o ForkOrder) (Forked, erro
 		return Forked{}, nil
 	case err != nil:
 		return Forked{}, err
-	case run.GetForkedFrom().GetRunId() != o.Source.ID:
+	case run.GetForkedFrom().GetRunId() != o.Source.ID, o.At != 0 && run.GetForkedFrom().GetSequence() != o.At:
 		return Forked{}, ErrRequestReused
 	}
 	return Forked{RunID: run.GetId(), At: run.GetForkedFrom().GetSequence()}, nil

@@ -135,6 +135,11 @@ func TestFork(t *testing.T) {
 	if again, err := w.sched.ForkRun(w.ctx, order); err != nil || again.RunID != "f" {
 		t.Errorf("a repetition made %+v, %v", again, err)
 	}
+	other := order
+	other.At++
+	if again, err := w.sched.ForkRun(w.ctx, other); !errors.Is(err, ErrRequestReused) {
+		t.Errorf("another fork under the same request: %+v, %v", again, err)
+	}
 	order.RequestID = "fork-2"
 	_, err = w.sched.ForkRun(w.ctx, order)
 	refusedAs(t, err, errorsv1.ErrorReason_ERROR_REASON_RUN_BUSY)

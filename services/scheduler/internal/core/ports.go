@@ -82,7 +82,7 @@ type Store interface {
 	Commit(ctx context.Context, c *Commit) error
 	// Run reads a head and its shard, or ErrNotFound.
 	Run(ctx context.Context, key RunKey) (*workflowv1.Run, uint32, error)
-	// RunByRequest reads the head of the run that a request id has started, or ErrNotFound.
+	// RunByRequest reads the head of the run that a request id has started, from the archive when it is there by now, or ErrNotFound.
 	RunByRequest(ctx context.Context, namespace, requestID string) (*workflowv1.Run, error)
 	// Events reads events by sequence, payloads in full.
 	Events(ctx context.Context, key RunKey, sequences []uint64) ([]*workflowv1.HistoryEvent, error)

@@ -24,7 +24,7 @@ func failure(err error) error {
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_RUN_ID_CONFLICT, "run_id: a run of this id exists; give another, or none")
 	case errors.Is(err, core.ErrRequestReused):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED,
-			"request_id: it has started a run with another workflow, version or input; give a new one for a new start")
+			"request_id: it has started a run with another workflow, version or input, or as another fork; give a new one for a new start")
 	case errors.Is(err, core.ErrFenced):
 		return errs.New(errorsv1.ErrorReason_ERROR_REASON_SHARD_NOT_OWNED, "this scheduler does not own the run's shard any more; repeat the request")
 	case errors.Is(err, core.ErrConflict):

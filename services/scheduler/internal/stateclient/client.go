@@ -27,6 +27,7 @@ type Client struct {
 	definitions statev1.DefinitionServiceClient
 	artifacts   statev1.ArtifactServiceClient
 	events      statev1.EventServiceClient
+	archive     statev1.ArchiveServiceClient
 	commits     *commits
 	clock       clock.Clock
 	logger      *slog.Logger
@@ -42,6 +43,7 @@ func New(conn grpc.ClientConnInterface, c clock.Clock, logger *slog.Logger) *Cli
 	return &Client{
 		runs: runs, shards: statev1.NewShardServiceClient(conn), definitions: statev1.NewDefinitionServiceClient(conn),
 		artifacts: statev1.NewArtifactServiceClient(conn), events: statev1.NewEventServiceClient(conn),
+		archive: statev1.NewArchiveServiceClient(conn),
 		commits: newCommits(runs, c), clock: c, logger: logger,
 	}
 }
@@ -137,10 +139,34 @@ func (c *Client) Run(ctx context.Context, key core.RunKey) (*workflowv1.Run, uin
 // RunByRequest implements core.Store.
 func (c *Client) RunByRequest(ctx context.Context, namespace, requestID string) (*workflowv1.Run, error) {
 	resp, err := c.runs.GetRun(ctx, &statev1.GetRunRequest{Namespace: namespace, RequestId: requestID})
-	if err != nil {
-		return nil, known(err)
+	if err == nil {
+		return resp.GetRun(), nil
 	}
-	return resp.GetRun(), nil
+	if refusal, ok := errs.From(err); ok && refusal.Metadata()[metaArchivedRun] != "" {
+		return c.archivedHead(ctx, namespace, refusal.Metadata()[metaArchivedRun])
+	}
+	return nil, known(err)
+}
+
+// metaArchivedRun is where state's refusal of an archived run names it.
+const metaArchivedRun = "archived_run_id"
+
+// archivedHead reads the head of a run in the archive. That its file is lost is no core.ErrNotFound: the run was there.
+func (c *Client) archivedHead(ctx context.Context, namespace, runID string) (*workflowv1.Run, error) {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	stream, err := c.archive.GetArchivedRun(ctx, &statev1.GetArchivedRunRequest{Namespace: namespace, RunId: runID})
+	if err != nil {
+		return nil, err
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if first.GetRun() == nil {
+		return nil, fmt.Errorf("the archive gives run %s without its head", runID)
+	}
+	return first.GetRun(), nil
 }
 
 // NotFound is state's own word that something is not there, which also matches core.ErrNotFound.

@@ -163,11 +163,15 @@ func RunArchived(key RunKey, at time.Time) *Refusal {
 	r := refuse(errorsv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
 		"run %q of namespace %q was archived at %s; `signalbox run archive show %s` shows it", key.RunID, key.Namespace,
 		at.UTC().Format(time.RFC3339), key.RunID)
-	r.Metadata = map[string]string{metaArchived: at.UTC().Format(time.RFC3339)}
+	r.Metadata = map[string]string{metaArchived: at.UTC().Format(time.RFC3339), metaArchivedRun: key.RunID}
 	return r
 }
 
-const metaArchived = "archive_time"
+// What the refusal of an archived run tells programs: when it was archived, and which run it is, which who asked by request does not know.
+const (
+	metaArchived    = "archive_time"
+	metaArchivedRun = "archived_run_id"
+)
 
 // IsArchived reports whether err is the refusal of RunArchived.
 func IsArchived(err error) bool {
