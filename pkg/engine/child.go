@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
@@ -103,8 +102,8 @@ func (m *machine) beginWorkflow(s *instance, work *workflow.Step) bool {
 		}
 	}
 	sum := digest(input)
-	if rec := m.record(s, recordID(s, work)); rec.GetHoldsEffect() && bytes.Equal(rec.GetArgumentsDigest(), sum) {
-		return m.reuse(s, rec, sum)
+	if e := standing(m.record(s, recordID(s, work)), &workflowv1.StandingEffect{ArgumentsDigest: sum}); e != nil {
+		return m.reuse(s, e, sum)
 	}
 	child := m.newChild(w, s.Path, s.ID)
 	child.Detached = w.Detached

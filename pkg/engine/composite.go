@@ -80,7 +80,7 @@ func (m *machine) beginMap(s *instance, mp *workflow.Map) bool {
 	}
 	sum := digest(list)
 	if rec := m.record(s, s.ID); rec.GetHoldsEffect() {
-		return m.reuse(s, rec, sum)
+		return m.reuse(s, lastEffect(rec), sum)
 	}
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_CompositeStarted{CompositeStarted: &workflowv1.CompositeStarted{
 		StepPath: s.Path, StepId: s.ID, Total: uint32(len(items)), Generation: m.lastGeneration(s) + 1, StepDeadline: m.stepDeadline(s), ItemsDigest: sum,

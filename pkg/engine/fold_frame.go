@@ -214,6 +214,6 @@ func (f *Fold) effectUndone(path string) {
 	}
 	if rec.Effects--; rec.GetEffects() == 0 {
 		rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
-		rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest, rec.EffectSequence = false, "", nil, 0
+		lastEffectUndone(rec)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -51,6 +52,9 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 	if id := e.GetEffectStepId(); id != "" {
 		f.record(e.GetStepPath(), id, holder)
 	}
+	if reused := e.GetReusedSequence(); reused != 0 {
+		effectReused(f.records(e.GetStepPath())[cmp.Or(e.GetEffectStepId(), e.GetStepId())], reused)
+	}
 	r.Counters.Steps++
 	r.Limited = r.GetLimited() || e.GetLimitsRun()
 	if e.GetCompensation() != nil {
@@ -59,17 +63,14 @@ func (f *Fold) stepCompleted(e *workflowv1.StepCompleted, seq uint64) {
 	f.close(e.GetStepPath())
 }
 
-// record sets the last result of a step. An effect that stands stays on record until it is undone or another takes its place: a visit
-// that skips the step or fails does not undo it.
+// record sets the last result of a step. Effects that stand stay on record until they are undone: a visit that skips the step or fails does not
+// undo them, and one under another key has an effect beside them.
 func (f *Fold) record(path, id string, rec *workflowv1.StepRecord) {
 	records := f.records(path)
 	if records == nil {
 		return
 	}
-	if old := records[id]; old.GetHoldsEffect() && !rec.GetHoldsEffect() {
-		rec.HoldsEffect, rec.EffectSequence, rec.Effects = true, old.GetEffectSequence(), old.GetEffects()
-		rec.IdempotencyKey, rec.ArgumentsDigest = old.GetIdempotencyKey(), old.GetArgumentsDigest()
-	}
+	keepEffects(rec, records[id])
 	records[id] = rec
 }
 
@@ -231,11 +232,15 @@ func (f *Fold) stepUndone(e *workflowv1.UndoSettled) {
 	}
 	records := f.records(e.GetStepPath())
 	rec := records[e.GetStepId()]
-	if rec == nil || rec.GetHoldsEffect() && e.GetUndone() != nil && rec.GetIdempotencyKey() != e.GetUndone().GetIdempotencyKey() {
+	if rec == nil {
+		return
+	}
+	if undone := undoneEffect(e); undone != nil && rec.GetHoldsEffect() && !sameEffect(undone, lastEffect(rec)) {
+		dropEffect(rec, undone)
 		return
 	}
 	rec.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
-	rec.HoldsEffect, rec.IdempotencyKey, rec.ArgumentsDigest, rec.EffectSequence = false, "", nil, 0
+	lastEffectUndone(rec)
 	if of := records[stepOfFallback(e.GetStepId())]; of != nil && !of.GetHoldsEffect() {
 		of.Status = workflowv1.StepStatus_STEP_STATUS_COMPENSATED
 	}

@@ -143,7 +143,7 @@ func (d *drawing) step(depth int) string {
 		out += "\t\t\t\temit: {type: t.v1}\n"
 		undo = false
 	default:
-		out += fmt.Sprintf("\t\t\t\ttool: {server: s, tool: %s, arguments: {a: x%d}}\n", kind, d.steps)
+		out += fmt.Sprintf("\t\t\t\ttool: {server: s, tool: %s, arguments: {a: x%d}%s}\n", kind, d.steps, d.key())
 	}
 	if undo && d.chance(2) {
 		out += "\t\t\t\t" + d.compensate() + "\n"
@@ -161,6 +161,14 @@ func (d *drawing) step(depth int) string {
 		out += "\t\t\t\t" + d.handlers(!unsafeTool(kind), true) + "\n"
 	}
 	return out
+}
+
+// key draws a key of the author's that comes back when the first state is entered for the third time.
+func (d *drawing) key() string {
+	if !d.chance(3) {
+		return ""
+	}
+	return fmt.Sprintf(", idempotency_key: \"run.visits('s0') == 2 ? 'own-x%d-b' : 'own-x%d-a'\"", d.steps, d.steps)
 }
 
 func (d *drawing) compensate() string {

@@ -56,7 +56,7 @@ func (d *drawing) cached() string {
 
 // kid is what is true of a sub-workflow.
 type kid struct {
-	// undoes is the step that it undoes; empty: it does one.
+	// undoes is the place of what it undoes; empty: it does a step.
 	undoes  string
 	path    string
 	running bool
@@ -74,7 +74,7 @@ func (s *simulation) asked(c engine.Command) {
 		k := &kid{path: c.StepPath, running: true}
 		for _, a := range s.run().GetActive() {
 			if a.GetChildRunId() == c.Child.GetRunId() && a.GetUndoSequence() != 0 {
-				k.undoes = a.GetPath()
+				k.undoes = s.placeOfUndone(a.GetUndoSequence())
 			}
 		}
 		s.kids[c.Child.GetRunId()] = k
@@ -126,7 +126,7 @@ func (s *simulation) child(how int) {
 		return
 	}
 	if (k.outcome == succeeded || k.outcome == limited) && k.undoes != "" {
-		s.standing[placeAt(k.undoes)] = 0
+		s.standing[k.undoes] = 0
 	}
 	s.submit(k.ended(id))
 }
@@ -272,15 +272,33 @@ func (s *simulation) kidsLeftOver() {
 	}
 }
 
-// place is what an operation's effect belongs to: the operation without its generation, or for an agent's call all of it.
+// place is what an operation's effect belongs to: the operation without its generation and with the author's key, or for an agent's call all of it.
 func place(op *workflowv1.OpenOperation) string {
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP {
-		return placeAt(op.GetId()[:strings.LastIndex(op.GetId(), "/")])
+		return placeAt(op.GetId()[:strings.LastIndex(op.GetId(), "/")], op.GetIdempotencyKey())
 	}
 	return op.GetId()
 }
 
-// placeAt is a path without the generations of maps: an item that is begun anew has its effects at the same place.
-func placeAt(path string) string { return mapGeneration.ReplaceAllString(path, "[") }
+// placeOf is the place of what a step's operation did.
+func placeOf(row *workflowv1.Operation) string {
+	return placeAt(row.GetId()[:strings.LastIndex(row.GetId(), "/")], row.GetIdempotencyKey())
+}
+
+// placeOfUndone is the place of what the undo of an event's step undoes.
+func (s *simulation) placeOfUndone(seq uint64) string {
+	rec := s.event(seq).GetStepCompleted().GetCompensation()
+	return placeAt(rec.GetStepPath(), rec.GetOperation().GetIdempotencyKey())
+}
+
+// placeAt is a path without the generations of maps: an item that is begun anew has its effects at the same place. A key of the author's makes places
+// of its own.
+func placeAt(path, key string) string {
+	path = mapGeneration.ReplaceAllString(path, "[")
+	if strings.HasPrefix(key, "own") {
+		path += " " + key
+	}
+	return path
+}
 
 var mapGeneration = regexp.MustCompile(`@\d+\[`)

@@ -202,8 +202,7 @@ func (s *simulation) land(a *attempt) {
 	}
 	s.keys[op.GetIdempotencyKey()] = true
 	if op.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_COMPENSATION {
-		undone, _, _ := strings.Cut(op.GetId(), "/undo/")
-		s.standing[placeAt(undone)] = 0
+		s.standing[s.placeOfUndone(op.GetArgumentsSequence())] = 0
 	}
 	s.standing[place(op)]++
 	if op.GetEffect() > workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE && s.standing[place(op)] > 1 {
@@ -217,7 +216,7 @@ func (s *simulation) settlements() {
 		switch f := ev.GetFact().(type) {
 		case *workflowv1.HistoryEvent_StepCompleted:
 			if id := f.StepCompleted.GetOperationId(); id != "" && f.StepCompleted.GetHoldsEffect() {
-				s.acknowledged[placeAt(id[:strings.LastIndex(id, "/")])] = true
+				s.acknowledged[placeOf(s.row(id))] = true
 			}
 		case *workflowv1.HistoryEvent_OperationSucceeded:
 			if row := s.row(f.OperationSucceeded.GetOperationId()); row.GetPurpose() == workflowv1.OperationPurpose_OPERATION_PURPOSE_AGENT_CALL {
@@ -225,7 +224,7 @@ func (s *simulation) settlements() {
 			}
 		case *workflowv1.HistoryEvent_UndoSettled:
 			if f.UndoSettled.GetSucceeded() {
-				delete(s.acknowledged, placeAt(f.UndoSettled.GetStepPath()))
+				delete(s.acknowledged, placeAt(f.UndoSettled.GetStepPath(), f.UndoSettled.GetUndone().GetIdempotencyKey()))
 			}
 		case *workflowv1.HistoryEvent_OutcomeSettled:
 			if !f.OutcomeSettled.GetHappened() {
@@ -415,7 +414,7 @@ func (s *simulation) person(first bool) {
 		d.Value = json.RawMessage(`{"n":1}`)
 	case onUndo:
 		if d.Decision == "done_by_hand" {
-			s.standing[placeAt(s.event(q.GetEvidence().GetArgumentsSequence()).GetStepCompleted().GetCompensation().GetStepPath())] = 0
+			s.standing[s.placeOfUndone(q.GetEvidence().GetArgumentsSequence())] = 0
 		}
 	}
 	s.submit(d)
@@ -486,7 +485,7 @@ func (s *simulation) leftOver() {
 			stepID = stepID[i+1:]
 		}
 		step, ok := s.def.Step(stepID)
-		if ok && step.Compensate != nil && s.standing[placeAt(name)] != 0 {
+		if ok && step.Compensate != nil && s.standing[placeOf(row)] != 0 {
 			s.t.Fatalf("the run is %s, and the effect of %s stands", run.GetOutcome(), name)
 		}
 	}

@@ -32,8 +32,12 @@ func (m *machine) beginTool(s *instance, work *workflow.Step) bool {
 			fmt.Sprintf("arguments of %s/%s: %v", call.Server, call.Tool, err), nil), failure{})
 	}
 	sum := digest(args)
-	if rec := m.record(s, recordID(s, work)); rec.GetHoldsEffect() && (call.Key == nil || key == rec.GetIdempotencyKey()) {
-		return m.reuse(s, rec, sum)
+	rec := m.record(s, recordID(s, work))
+	if call.Key == nil && rec.GetHoldsEffect() {
+		return m.reuse(s, lastEffect(rec), sum)
+	}
+	if e := standing(rec, &workflowv1.StandingEffect{IdempotencyKey: key}); e != nil {
+		return m.reuse(s, e, sum)
 	}
 	adm := m.admit(call.Server, call.Tool, call.Breaker, s.Path)
 	switch adm.Verdict {
@@ -87,13 +91,13 @@ func checkArguments(pol *workflow.ToolPolicy, args json.RawMessage, key string) 
 }
 
 // reuse answers a step whose effect of an earlier visit stands: with its output when the arguments are the same, else with already-done.
-func (m *machine) reuse(s *instance, rec *workflowv1.StepRecord, sum []byte) bool {
+func (m *machine) reuse(s *instance, e *workflowv1.StandingEffect, sum []byte) bool {
 	because := "with other arguments"
 	switch {
-	case rec.GetEffectSequence() == 0:
+	case e.GetEffectSequence() == 0:
 		because = "or may have had it, and its output cannot be taken"
-	case bytes.Equal(sum, rec.GetArgumentsDigest()):
-		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, reused: rec.GetEffectSequence()})
+	case bytes.Equal(sum, e.GetArgumentsDigest()):
+		m.completeStep(s, completion{status: workflowv1.StepStatus_STEP_STATUS_SUCCEEDED, reused: e.GetEffectSequence()})
 		return m.err == nil
 	}
 	return m.failStep(s, problem(errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, s.Path,

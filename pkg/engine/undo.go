@@ -308,7 +308,8 @@ func (m *machine) undoOutcome(s *instance, a *workflowv1.ActiveStep, happened bo
 }
 
 func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.RawMessage, p *workflowv1.Problem) {
-	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	of := m.event(a.GetUndoSequence()).GetStepCompleted()
+	rec := of.GetCompensation()
 	s, known := m.stepOf(a)
 	undone := clone(rec.GetOperation())
 	if undone != nil {
@@ -317,6 +318,7 @@ func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.Raw
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoSettled{UndoSettled: &workflowv1.UndoSettled{
 		StepPath: a.GetPath(), StepId: a.GetStepId(), OperationId: a.GetOperation().GetId(), Undone: undone, Succeeded: ok, Output: inline(output), Problem: p,
 		ChildUndone: known && s.Workflow != nil && childEffect(s.Step) > workflowv1.Effect_EFFECT_READ,
+		InputDigest: of.GetInputDigest(),
 	}}})
 }
 

@@ -3513,7 +3513,9 @@ type UndoSettled struct {
 	// The error when it was not. Unset: none.
 	Problem *Problem `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
 	// Whether the effect of a sub-workflow was undone, which is no single ledger entry.
-	ChildUndone   bool `protobuf:"varint,8,opt,name=child_undone,json=childUndone,proto3" json:"child_undone,omitempty"`
+	ChildUndone bool `protobuf:"varint,8,opt,name=child_undone,json=childUndone,proto3" json:"child_undone,omitempty"`
+	// SHA-256 of the input of the sub-workflow whose effect was undone. Empty: it was none.
+	InputDigest   []byte `protobuf:"bytes,9,opt,name=input_digest,json=inputDigest,proto3" json:"input_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3602,6 +3604,13 @@ func (x *UndoSettled) GetChildUndone() bool {
 		return x.ChildUndone
 	}
 	return false
+}
+
+func (x *UndoSettled) GetInputDigest() []byte {
+	if x != nil {
+		return x.InputDigest
+	}
+	return nil
 }
 
 // CompensationFinished ends an undo.
@@ -5743,7 +5752,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12%\n" +
 	"\x0eafter_sequence\x18\x05 \x01(\x04R\rafterSequence\x12\x14\n" +
 	"\x05owner\x18\x06 \x01(\tR\x05owner\x128\n" +
-	"\x06parent\x18\a \x01(\v2 .signalbox.workflow.v1.ParentRunR\x06parent\"\xd3\x02\n" +
+	"\x06parent\x18\a \x01(\v2 .signalbox.workflow.v1.ParentRunR\x06parent\"\xf6\x02\n" +
 	"\vUndoSettled\x12\x1b\n" +
 	"\tstep_path\x18\x01 \x01(\tR\bstepPath\x12\x17\n" +
 	"\astep_id\x18\x02 \x01(\tR\x06stepId\x12!\n" +
@@ -5752,7 +5761,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\tsucceeded\x18\x05 \x01(\bR\tsucceeded\x126\n" +
 	"\x06output\x18\x06 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12!\n" +
-	"\fchild_undone\x18\b \x01(\bR\vchildUndone\"D\n" +
+	"\fchild_undone\x18\b \x01(\bR\vchildUndone\x12!\n" +
+	"\finput_digest\x18\t \x01(\fR\vinputDigest\"D\n" +
 	"\x14CompensationFinished\x12\x16\n" +
 	"\x06failed\x18\x01 \x01(\rR\x06failed\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\"\xf2\x01\n" +

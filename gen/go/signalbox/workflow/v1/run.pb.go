@@ -2377,7 +2377,12 @@ type StepRecord struct {
 	// entering the step again raises already-done.
 	EffectSequence uint64 `protobuf:"varint,8,opt,name=effect_sequence,json=effectSequence,proto3" json:"effect_sequence,omitempty"`
 	// Effects above READ of a map's items that stand. 0: none do, or the step is no map.
-	Effects       uint32 `protobuf:"varint,9,opt,name=effects,proto3" json:"effects,omitempty"`
+	Effects uint32 `protobuf:"varint,9,opt,name=effects,proto3" json:"effects,omitempty"`
+	// Other successes above READ that stand uncompensated beside that one, in the order in which the step was last entered for them: those of visits
+	// under other keys or, of a sub-workflow, with other inputs. The newest few; empty: none.
+	EarlierEffects []*StandingEffect `protobuf:"bytes,10,rep,name=earlier_effects,json=earlierEffects,proto3" json:"earlier_effects,omitempty"`
+	// Those before them, of which only that they stand is kept: entering the step again for one raises already-done.
+	OlderEffects  []*OlderEffects `protobuf:"bytes,11,rep,name=older_effects,json=olderEffects,proto3" json:"older_effects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2475,6 +2480,167 @@ func (x *StepRecord) GetEffects() uint32 {
 	return 0
 }
 
+func (x *StepRecord) GetEarlierEffects() []*StandingEffect {
+	if x != nil {
+		return x.EarlierEffects
+	}
+	return nil
+}
+
+func (x *StepRecord) GetOlderEffects() []*OlderEffects {
+	if x != nil {
+		return x.OlderEffects
+	}
+	return nil
+}
+
+// StandingEffect is a success above READ of a step that was not undone.
+type StandingEffect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its idempotency key. Empty: it was a sub-workflow's, which its input tells from others.
+	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// SHA-256 of its arguments; of a sub-workflow's input.
+	ArgumentsDigest []byte `protobuf:"bytes,2,opt,name=arguments_digest,json=argumentsDigest,proto3" json:"arguments_digest,omitempty"`
+	// Sequence of the event that holds its output. 0: the output is unknown or of no use.
+	EffectSequence uint64 `protobuf:"varint,3,opt,name=effect_sequence,json=effectSequence,proto3" json:"effect_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StandingEffect) Reset() {
+	*x = StandingEffect{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingEffect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingEffect) ProtoMessage() {}
+
+func (x *StandingEffect) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingEffect.ProtoReflect.Descriptor instead.
+func (*StandingEffect) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StandingEffect) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *StandingEffect) GetArgumentsDigest() []byte {
+	if x != nil {
+		return x.ArgumentsDigest
+	}
+	return nil
+}
+
+func (x *StandingEffect) GetEffectSequence() uint64 {
+	if x != nil {
+		return x.EffectSequence
+	}
+	return 0
+}
+
+// OlderEffects are successes above READ of a step that were not undone and whose idempotency keys are alike but for a number that counts up, as the
+// visit's does.
+type OlderEffects struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What comes before the number in the keys; without a number, the one key.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// What comes after the number.
+	Suffix string `protobuf:"bytes,2,opt,name=suffix,proto3" json:"suffix,omitempty"`
+	// The first number.
+	First uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	// How many there are. 0: the key has no number.
+	Count uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// SHA-256 of the input of the one sub-workflow that it is. Empty: it is none.
+	InputDigest   []byte `protobuf:"bytes,5,opt,name=input_digest,json=inputDigest,proto3" json:"input_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OlderEffects) Reset() {
+	*x = OlderEffects{}
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OlderEffects) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OlderEffects) ProtoMessage() {}
+
+func (x *OlderEffects) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OlderEffects.ProtoReflect.Descriptor instead.
+func (*OlderEffects) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *OlderEffects) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *OlderEffects) GetSuffix() string {
+	if x != nil {
+		return x.Suffix
+	}
+	return ""
+}
+
+func (x *OlderEffects) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *OlderEffects) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *OlderEffects) GetInputDigest() []byte {
+	if x != nil {
+		return x.InputDigest
+	}
+	return nil
+}
+
 // ActiveStep is a step that has started and not ended.
 type ActiveStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2527,7 +2693,7 @@ type ActiveStep struct {
 
 func (x *ActiveStep) Reset() {
 	*x = ActiveStep{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2705,7 @@ func (x *ActiveStep) String() string {
 func (*ActiveStep) ProtoMessage() {}
 
 func (x *ActiveStep) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[17]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2718,7 @@ func (x *ActiveStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveStep.ProtoReflect.Descriptor instead.
 func (*ActiveStep) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{17}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ActiveStep) GetPath() string {
@@ -2769,7 +2935,7 @@ type OpenOperation struct {
 
 func (x *OpenOperation) Reset() {
 	*x = OpenOperation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2947,7 @@ func (x *OpenOperation) String() string {
 func (*OpenOperation) ProtoMessage() {}
 
 func (x *OpenOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[18]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2960,7 @@ func (x *OpenOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenOperation.ProtoReflect.Descriptor instead.
 func (*OpenOperation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{18}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OpenOperation) GetId() string {
@@ -3043,7 +3209,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3221,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[19]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3234,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{19}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TaskProgress) GetId() string {
@@ -3221,7 +3387,7 @@ type LockHold struct {
 
 func (x *LockHold) Reset() {
 	*x = LockHold{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3399,7 @@ func (x *LockHold) String() string {
 func (*LockHold) ProtoMessage() {}
 
 func (x *LockHold) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[20]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3412,7 @@ func (x *LockHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockHold.ProtoReflect.Descriptor instead.
 func (*LockHold) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{20}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LockHold) GetAcquisitionId() string {
@@ -3342,7 +3508,7 @@ type UndoStack struct {
 
 func (x *UndoStack) Reset() {
 	*x = UndoStack{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +3520,7 @@ func (x *UndoStack) String() string {
 func (*UndoStack) ProtoMessage() {}
 
 func (x *UndoStack) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[21]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +3533,7 @@ func (x *UndoStack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoStack.ProtoReflect.Descriptor instead.
 func (*UndoStack) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{21}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UndoStack) GetTop() uint64 {
@@ -3414,7 +3580,7 @@ type CompensationProgress struct {
 
 func (x *CompensationProgress) Reset() {
 	*x = CompensationProgress{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3592,7 @@ func (x *CompensationProgress) String() string {
 func (*CompensationProgress) ProtoMessage() {}
 
 func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[22]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3605,7 @@ func (x *CompensationProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationProgress.ProtoReflect.Descriptor instead.
 func (*CompensationProgress) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{22}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompensationProgress) GetScope() string {
@@ -3506,7 +3672,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3684,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[23]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3697,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{23}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelRequest) GetReason() string {
@@ -3572,7 +3738,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3584,7 +3750,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[24]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3597,7 +3763,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{24}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Evidence) GetCode() string {
@@ -3675,7 +3841,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3853,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[25]
+	mi := &file_signalbox_workflow_v1_run_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3866,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{25}
+	return file_signalbox_workflow_v1_run_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Operation) GetId() string {
@@ -4030,7 +4196,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\vcompensated\x18\b \x01(\x04R\vcompensated\x12/\n" +
 	"\x13compensation_failed\x18\t \x01(\x04R\x12compensationFailed\x12 \n" +
 	"\vescalations\x18\n" +
-	" \x01(\x04R\vescalations\"\x84\x03\n" +
+	" \x01(\x04R\vescalations\"\x9e\x04\n" +
 	"\n" +
 	"StepRecord\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.signalbox.workflow.v1.StepStatusR\x06status\x12'\n" +
@@ -4043,7 +4209,20 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x10arguments_digest\x18\x06 \x01(\fR\x0fargumentsDigest\x128\n" +
 	"\aproblem\x18\a \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12'\n" +
 	"\x0feffect_sequence\x18\b \x01(\x04R\x0eeffectSequence\x12\x18\n" +
-	"\aeffects\x18\t \x01(\rR\aeffects\"\xf3\b\n" +
+	"\aeffects\x18\t \x01(\rR\aeffects\x12N\n" +
+	"\x0fearlier_effects\x18\n" +
+	" \x03(\v2%.signalbox.workflow.v1.StandingEffectR\x0eearlierEffects\x12H\n" +
+	"\rolder_effects\x18\v \x03(\v2#.signalbox.workflow.v1.OlderEffectsR\folderEffects\"\x8d\x01\n" +
+	"\x0eStandingEffect\x12'\n" +
+	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12)\n" +
+	"\x10arguments_digest\x18\x02 \x01(\fR\x0fargumentsDigest\x12'\n" +
+	"\x0feffect_sequence\x18\x03 \x01(\x04R\x0eeffectSequence\"\x8d\x01\n" +
+	"\fOlderEffects\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06suffix\x18\x02 \x01(\tR\x06suffix\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\x12!\n" +
+	"\finput_digest\x18\x05 \x01(\fR\vinputDigest\"\xf3\b\n" +
 	"\n" +
 	"ActiveStep\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x17\n" +
@@ -4279,7 +4458,7 @@ func file_signalbox_workflow_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_workflow_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_signalbox_workflow_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_signalbox_workflow_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: signalbox.workflow.v1.RunStatus
 	(BranchStatus)(0),             // 1: signalbox.workflow.v1.BranchStatus
@@ -4307,51 +4486,53 @@ var file_signalbox_workflow_v1_run_proto_goTypes = []any{
 	(*PendingDecision)(nil),       // 23: signalbox.workflow.v1.PendingDecision
 	(*RunCounters)(nil),           // 24: signalbox.workflow.v1.RunCounters
 	(*StepRecord)(nil),            // 25: signalbox.workflow.v1.StepRecord
-	(*ActiveStep)(nil),            // 26: signalbox.workflow.v1.ActiveStep
-	(*OpenOperation)(nil),         // 27: signalbox.workflow.v1.OpenOperation
-	(*TaskProgress)(nil),          // 28: signalbox.workflow.v1.TaskProgress
-	(*LockHold)(nil),              // 29: signalbox.workflow.v1.LockHold
-	(*UndoStack)(nil),             // 30: signalbox.workflow.v1.UndoStack
-	(*CompensationProgress)(nil),  // 31: signalbox.workflow.v1.CompensationProgress
-	(*CancelRequest)(nil),         // 32: signalbox.workflow.v1.CancelRequest
-	(*Evidence)(nil),              // 33: signalbox.workflow.v1.Evidence
-	(*Operation)(nil),             // 34: signalbox.workflow.v1.Operation
-	nil,                           // 35: signalbox.workflow.v1.Run.VisitsEntry
-	nil,                           // 36: signalbox.workflow.v1.Run.StepsEntry
-	nil,                           // 37: signalbox.workflow.v1.Run.UndoEntry
-	nil,                           // 38: signalbox.workflow.v1.Run.FramesEntry
-	nil,                           // 39: signalbox.workflow.v1.Frame.StepsEntry
-	nil,                           // 40: signalbox.workflow.v1.Frame.UndoEntry
-	nil,                           // 41: signalbox.workflow.v1.CompositeProgress.ResultsEntry
-	nil,                           // 42: signalbox.workflow.v1.EventSubscription.CorrelateEntry
-	nil,                           // 43: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	(Phase)(0),                    // 44: signalbox.workflow.v1.Phase
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(Outcome)(0),                  // 46: signalbox.workflow.v1.Outcome
-	(*Problem)(nil),               // 47: signalbox.workflow.v1.Problem
-	(Effect)(0),                   // 48: signalbox.workflow.v1.Effect
+	(*StandingEffect)(nil),        // 26: signalbox.workflow.v1.StandingEffect
+	(*OlderEffects)(nil),          // 27: signalbox.workflow.v1.OlderEffects
+	(*ActiveStep)(nil),            // 28: signalbox.workflow.v1.ActiveStep
+	(*OpenOperation)(nil),         // 29: signalbox.workflow.v1.OpenOperation
+	(*TaskProgress)(nil),          // 30: signalbox.workflow.v1.TaskProgress
+	(*LockHold)(nil),              // 31: signalbox.workflow.v1.LockHold
+	(*UndoStack)(nil),             // 32: signalbox.workflow.v1.UndoStack
+	(*CompensationProgress)(nil),  // 33: signalbox.workflow.v1.CompensationProgress
+	(*CancelRequest)(nil),         // 34: signalbox.workflow.v1.CancelRequest
+	(*Evidence)(nil),              // 35: signalbox.workflow.v1.Evidence
+	(*Operation)(nil),             // 36: signalbox.workflow.v1.Operation
+	nil,                           // 37: signalbox.workflow.v1.Run.VisitsEntry
+	nil,                           // 38: signalbox.workflow.v1.Run.StepsEntry
+	nil,                           // 39: signalbox.workflow.v1.Run.UndoEntry
+	nil,                           // 40: signalbox.workflow.v1.Run.FramesEntry
+	nil,                           // 41: signalbox.workflow.v1.Frame.StepsEntry
+	nil,                           // 42: signalbox.workflow.v1.Frame.UndoEntry
+	nil,                           // 43: signalbox.workflow.v1.CompositeProgress.ResultsEntry
+	nil,                           // 44: signalbox.workflow.v1.EventSubscription.CorrelateEntry
+	nil,                           // 45: signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	(Phase)(0),                    // 46: signalbox.workflow.v1.Phase
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(Outcome)(0),                  // 48: signalbox.workflow.v1.Outcome
+	(*Problem)(nil),               // 49: signalbox.workflow.v1.Problem
+	(Effect)(0),                   // 50: signalbox.workflow.v1.Effect
 }
 var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	0,  // 0: signalbox.workflow.v1.Run.status:type_name -> signalbox.workflow.v1.RunStatus
-	44, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
-	45, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	45, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
-	45, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	45, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
-	45, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
-	35, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
-	36, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
-	26, // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
-	29, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
-	37, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
-	31, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
-	32, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
-	46, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
-	47, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
+	46, // 1: signalbox.workflow.v1.Run.phase:type_name -> signalbox.workflow.v1.Phase
+	47, // 2: signalbox.workflow.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	47, // 3: signalbox.workflow.v1.Run.update_time:type_name -> google.protobuf.Timestamp
+	47, // 4: signalbox.workflow.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	47, // 5: signalbox.workflow.v1.Run.deadline:type_name -> google.protobuf.Timestamp
+	47, // 6: signalbox.workflow.v1.Run.state_deadline:type_name -> google.protobuf.Timestamp
+	37, // 7: signalbox.workflow.v1.Run.visits:type_name -> signalbox.workflow.v1.Run.VisitsEntry
+	38, // 8: signalbox.workflow.v1.Run.steps:type_name -> signalbox.workflow.v1.Run.StepsEntry
+	28, // 9: signalbox.workflow.v1.Run.active:type_name -> signalbox.workflow.v1.ActiveStep
+	31, // 10: signalbox.workflow.v1.Run.locks:type_name -> signalbox.workflow.v1.LockHold
+	39, // 11: signalbox.workflow.v1.Run.undo:type_name -> signalbox.workflow.v1.Run.UndoEntry
+	33, // 12: signalbox.workflow.v1.Run.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	34, // 13: signalbox.workflow.v1.Run.cancel:type_name -> signalbox.workflow.v1.CancelRequest
+	48, // 14: signalbox.workflow.v1.Run.outcome:type_name -> signalbox.workflow.v1.Outcome
+	49, // 15: signalbox.workflow.v1.Run.problem:type_name -> signalbox.workflow.v1.Problem
 	24, // 16: signalbox.workflow.v1.Run.counters:type_name -> signalbox.workflow.v1.RunCounters
-	33, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
+	35, // 17: signalbox.workflow.v1.Run.evidence:type_name -> signalbox.workflow.v1.Evidence
 	23, // 18: signalbox.workflow.v1.Run.pending_decisions:type_name -> signalbox.workflow.v1.PendingDecision
-	38, // 19: signalbox.workflow.v1.Run.frames:type_name -> signalbox.workflow.v1.Run.FramesEntry
+	40, // 19: signalbox.workflow.v1.Run.frames:type_name -> signalbox.workflow.v1.Run.FramesEntry
 	13, // 20: signalbox.workflow.v1.Run.pause:type_name -> signalbox.workflow.v1.Pause
 	14, // 21: signalbox.workflow.v1.Run.children:type_name -> signalbox.workflow.v1.ChildRun
 	15, // 22: signalbox.workflow.v1.Run.parent:type_name -> signalbox.workflow.v1.ParentRun
@@ -4360,71 +4541,73 @@ var file_signalbox_workflow_v1_run_proto_depIdxs = []int32{
 	18, // 25: signalbox.workflow.v1.Run.forked_from:type_name -> signalbox.workflow.v1.ForkOrigin
 	19, // 26: signalbox.workflow.v1.Run.ceded:type_name -> signalbox.workflow.v1.CededUndo
 	19, // 27: signalbox.workflow.v1.Run.to_cede:type_name -> signalbox.workflow.v1.CededUndo
-	46, // 28: signalbox.workflow.v1.Run.intended_outcome:type_name -> signalbox.workflow.v1.Outcome
-	39, // 29: signalbox.workflow.v1.Frame.steps:type_name -> signalbox.workflow.v1.Frame.StepsEntry
-	40, // 30: signalbox.workflow.v1.Frame.undo:type_name -> signalbox.workflow.v1.Frame.UndoEntry
-	47, // 31: signalbox.workflow.v1.Frame.problem:type_name -> signalbox.workflow.v1.Problem
-	31, // 32: signalbox.workflow.v1.Frame.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
-	41, // 33: signalbox.workflow.v1.CompositeProgress.results:type_name -> signalbox.workflow.v1.CompositeProgress.ResultsEntry
-	47, // 34: signalbox.workflow.v1.CompositeProgress.problem:type_name -> signalbox.workflow.v1.Problem
+	48, // 28: signalbox.workflow.v1.Run.intended_outcome:type_name -> signalbox.workflow.v1.Outcome
+	41, // 29: signalbox.workflow.v1.Frame.steps:type_name -> signalbox.workflow.v1.Frame.StepsEntry
+	42, // 30: signalbox.workflow.v1.Frame.undo:type_name -> signalbox.workflow.v1.Frame.UndoEntry
+	49, // 31: signalbox.workflow.v1.Frame.problem:type_name -> signalbox.workflow.v1.Problem
+	33, // 32: signalbox.workflow.v1.Frame.compensation:type_name -> signalbox.workflow.v1.CompensationProgress
+	43, // 33: signalbox.workflow.v1.CompositeProgress.results:type_name -> signalbox.workflow.v1.CompositeProgress.ResultsEntry
+	49, // 34: signalbox.workflow.v1.CompositeProgress.problem:type_name -> signalbox.workflow.v1.Problem
 	1,  // 35: signalbox.workflow.v1.BranchResult.status:type_name -> signalbox.workflow.v1.BranchStatus
-	47, // 36: signalbox.workflow.v1.BranchResult.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 37: signalbox.workflow.v1.Pause.time:type_name -> google.protobuf.Timestamp
+	49, // 36: signalbox.workflow.v1.BranchResult.problem:type_name -> signalbox.workflow.v1.Problem
+	47, // 37: signalbox.workflow.v1.Pause.time:type_name -> google.protobuf.Timestamp
 	2,  // 38: signalbox.workflow.v1.ChildRun.status:type_name -> signalbox.workflow.v1.ChildStatus
-	47, // 39: signalbox.workflow.v1.Leaving.problem:type_name -> signalbox.workflow.v1.Problem
-	45, // 40: signalbox.workflow.v1.Leaving.since:type_name -> google.protobuf.Timestamp
+	49, // 39: signalbox.workflow.v1.Leaving.problem:type_name -> signalbox.workflow.v1.Problem
+	47, // 40: signalbox.workflow.v1.Leaving.since:type_name -> google.protobuf.Timestamp
 	21, // 41: signalbox.workflow.v1.EventWait.filters:type_name -> signalbox.workflow.v1.EventSubscription
-	42, // 42: signalbox.workflow.v1.EventSubscription.correlate:type_name -> signalbox.workflow.v1.EventSubscription.CorrelateEntry
+	44, // 42: signalbox.workflow.v1.EventSubscription.correlate:type_name -> signalbox.workflow.v1.EventSubscription.CorrelateEntry
 	3,  // 43: signalbox.workflow.v1.PendingDecision.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	45, // 44: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
-	45, // 45: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
+	47, // 44: signalbox.workflow.v1.PendingDecision.due_time:type_name -> google.protobuf.Timestamp
+	47, // 45: signalbox.workflow.v1.PendingDecision.since:type_name -> google.protobuf.Timestamp
 	22, // 46: signalbox.workflow.v1.PendingDecision.votes:type_name -> signalbox.workflow.v1.Vote
 	4,  // 47: signalbox.workflow.v1.StepRecord.status:type_name -> signalbox.workflow.v1.StepStatus
-	47, // 48: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
-	5,  // 49: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	45, // 50: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
-	45, // 51: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
-	45, // 52: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 53: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	43, // 54: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
-	47, // 55: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
-	28, // 56: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
-	11, // 57: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
-	20, // 58: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
-	14, // 59: signalbox.workflow.v1.ActiveStep.ended_child:type_name -> signalbox.workflow.v1.ChildRun
-	47, // 60: signalbox.workflow.v1.ActiveStep.fallback_problem:type_name -> signalbox.workflow.v1.Problem
-	48, // 61: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
-	45, // 62: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
-	45, // 63: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
-	6,  // 64: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	8,  // 65: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	45, // 66: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
-	45, // 67: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
-	27, // 68: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
-	47, // 69: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
-	27, // 70: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
-	7,  // 71: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
-	45, // 72: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
-	45, // 73: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
-	46, // 74: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
-	45, // 75: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
-	45, // 76: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
-	47, // 77: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
-	6,  // 78: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
-	48, // 79: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
-	8,  // 80: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
-	47, // 81: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
-	25, // 82: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 83: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	10, // 84: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
-	25, // 85: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
-	30, // 86: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
-	12, // 87: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
-	88, // [88:88] is the sub-list for method output_type
-	88, // [88:88] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	49, // 48: signalbox.workflow.v1.StepRecord.problem:type_name -> signalbox.workflow.v1.Problem
+	26, // 49: signalbox.workflow.v1.StepRecord.earlier_effects:type_name -> signalbox.workflow.v1.StandingEffect
+	27, // 50: signalbox.workflow.v1.StepRecord.older_effects:type_name -> signalbox.workflow.v1.OlderEffects
+	5,  // 51: signalbox.workflow.v1.ActiveStep.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	47, // 52: signalbox.workflow.v1.ActiveStep.since:type_name -> google.protobuf.Timestamp
+	47, // 53: signalbox.workflow.v1.ActiveStep.deadline:type_name -> google.protobuf.Timestamp
+	47, // 54: signalbox.workflow.v1.ActiveStep.wake_time:type_name -> google.protobuf.Timestamp
+	29, // 55: signalbox.workflow.v1.ActiveStep.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	45, // 56: signalbox.workflow.v1.ActiveStep.handler_attempts:type_name -> signalbox.workflow.v1.ActiveStep.HandlerAttemptsEntry
+	49, // 57: signalbox.workflow.v1.ActiveStep.problem:type_name -> signalbox.workflow.v1.Problem
+	30, // 58: signalbox.workflow.v1.ActiveStep.task:type_name -> signalbox.workflow.v1.TaskProgress
+	11, // 59: signalbox.workflow.v1.ActiveStep.composite:type_name -> signalbox.workflow.v1.CompositeProgress
+	20, // 60: signalbox.workflow.v1.ActiveStep.event_wait:type_name -> signalbox.workflow.v1.EventWait
+	14, // 61: signalbox.workflow.v1.ActiveStep.ended_child:type_name -> signalbox.workflow.v1.ChildRun
+	49, // 62: signalbox.workflow.v1.ActiveStep.fallback_problem:type_name -> signalbox.workflow.v1.Problem
+	50, // 63: signalbox.workflow.v1.OpenOperation.effect:type_name -> signalbox.workflow.v1.Effect
+	47, // 64: signalbox.workflow.v1.OpenOperation.intent_time:type_name -> google.protobuf.Timestamp
+	47, // 65: signalbox.workflow.v1.OpenOperation.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 66: signalbox.workflow.v1.OpenOperation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	8,  // 67: signalbox.workflow.v1.OpenOperation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	47, // 68: signalbox.workflow.v1.OpenOperation.settle_time:type_name -> google.protobuf.Timestamp
+	47, // 69: signalbox.workflow.v1.OpenOperation.wake_time:type_name -> google.protobuf.Timestamp
+	29, // 70: signalbox.workflow.v1.OpenOperation.probe:type_name -> signalbox.workflow.v1.OpenOperation
+	49, // 71: signalbox.workflow.v1.OpenOperation.problem:type_name -> signalbox.workflow.v1.Problem
+	29, // 72: signalbox.workflow.v1.TaskProgress.open_calls:type_name -> signalbox.workflow.v1.OpenOperation
+	7,  // 73: signalbox.workflow.v1.LockHold.status:type_name -> signalbox.workflow.v1.LockStatus
+	47, // 74: signalbox.workflow.v1.LockHold.deadline:type_name -> google.protobuf.Timestamp
+	47, // 75: signalbox.workflow.v1.LockHold.since:type_name -> google.protobuf.Timestamp
+	48, // 76: signalbox.workflow.v1.CompensationProgress.outcome:type_name -> signalbox.workflow.v1.Outcome
+	47, // 77: signalbox.workflow.v1.CompensationProgress.since:type_name -> google.protobuf.Timestamp
+	47, // 78: signalbox.workflow.v1.CancelRequest.time:type_name -> google.protobuf.Timestamp
+	49, // 79: signalbox.workflow.v1.Evidence.problem:type_name -> signalbox.workflow.v1.Problem
+	6,  // 80: signalbox.workflow.v1.Operation.purpose:type_name -> signalbox.workflow.v1.OperationPurpose
+	50, // 81: signalbox.workflow.v1.Operation.effect:type_name -> signalbox.workflow.v1.Effect
+	8,  // 82: signalbox.workflow.v1.Operation.status:type_name -> signalbox.workflow.v1.OperationStatus
+	49, // 83: signalbox.workflow.v1.Operation.problem:type_name -> signalbox.workflow.v1.Problem
+	25, // 84: signalbox.workflow.v1.Run.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	32, // 85: signalbox.workflow.v1.Run.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	10, // 86: signalbox.workflow.v1.Run.FramesEntry.value:type_name -> signalbox.workflow.v1.Frame
+	25, // 87: signalbox.workflow.v1.Frame.StepsEntry.value:type_name -> signalbox.workflow.v1.StepRecord
+	32, // 88: signalbox.workflow.v1.Frame.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoStack
+	12, // 89: signalbox.workflow.v1.CompositeProgress.ResultsEntry.value:type_name -> signalbox.workflow.v1.BranchResult
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_run_proto_init() }
@@ -4441,7 +4624,7 @@ func file_signalbox_workflow_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_run_proto_rawDesc), len(file_signalbox_workflow_v1_run_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
