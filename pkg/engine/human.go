@@ -148,11 +148,12 @@ func (m *machine) decide(d Decide) error {
 	if err := m.checkDecision(a, pending, d); err != nil || m.vote(pending, opened, d) {
 		return err
 	}
-	d.By = decidedBy(pending, d)
+	by, agreed := decidedBy(pending, d)
+	d.By = by
 	kind := pending.GetKind()
 	operation := pending.GetOperationId()
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_EscalationClosed{EscalationClosed: &workflowv1.EscalationClosed{
-		EscalationId: d.EscalationID, Decision: d.Decision, DecidedBy: d.By, Comment: d.Comment, Value: inline(d.Value),
+		EscalationId: d.EscalationID, Decision: d.Decision, DecidedBy: d.By, Comment: d.Comment, Value: inline(d.Value), Agreed: agreed,
 	}}})
 	if m.err == nil && a == nil && kind == workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED {
 		m.disposition(pending, d)

@@ -66,9 +66,13 @@ func agreeing(p *workflowv1.PendingDecision, decision string) []string {
 	return people
 }
 
-// decidedBy are all who have given the answer that was taken.
-func decidedBy(p *workflowv1.PendingDecision, d Decide) string {
-	return strings.Join(append(agreeing(p, d.Decision), d.By), ", ")
+// decidedBy are all who have given the answer that was taken, in one text, and each by name when there are several.
+func decidedBy(p *workflowv1.PendingDecision, d Decide) (text string, agreed []string) {
+	agreed = append(agreeing(p, d.Decision), d.By)
+	if len(agreed) == 1 {
+		return d.By, nil
+	}
+	return strings.Join(agreed, ", "), agreed
 }
 
 func (f *Fold) decisionVoted(e *workflowv1.DecisionVoted) {

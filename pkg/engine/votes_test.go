@@ -37,6 +37,15 @@ func TestQuorum(t *testing.T) {
 	if err := w.votes("cem", "yes", `2`); err != nil {
 		t.Fatal(err)
 	}
+	agreed := "nobody"
+	for ev := range w.history() {
+		if c := ev.GetEscalationClosed(); c != nil {
+			agreed = strings.Join(c.GetAgreed(), "|")
+		}
+	}
+	if agreed != "ann|cem" {
+		t.Errorf("agreed: %s", agreed)
+	}
 	w.ends(succeeded)
 	if got := w.output("g"); got != `{"comment":"","decided_by":"ann, cem","decision":"yes","value":2}` {
 		t.Error(got)

@@ -373,3 +373,19 @@ func TestRecordWithoutAQuestionIsAnInternalErrorAndNotOpenToAll(t *testing.T) {
 	_, err := d.client.Resolve(t.Context(), approval())
 	wantRefusal(t, err, errorsv1.ErrorReason_ERROR_REASON_INTERNAL)
 }
+
+// The names of those who agreed stand in one text, and a name may look like a part of it.
+func TestARepeatedAnswerIsThatOfWhoGaveIt(t *testing.T) {
+	for by, repeated := range map[string]bool{"ann, bob": true, "bob": false, "cid, ann, bob": false, "cid": false} {
+		d := newDesk(t, escalation.Config{}).withGate()
+		d.decided()
+		d.record().Opened.Quorum = 2
+		d.record().Closed.DecidedBy, d.record().Closed.Agreed = "cid, ann, bob", []string{"cid", "ann, bob"}
+		request := approval()
+		request.DecidedBy, request.Value = by, []byte(`{"note": 1}`)
+		_, err := d.client.Resolve(t.Context(), request)
+		if (err == nil) != repeated {
+			t.Errorf("%q: %v", by, err)
+		}
+	}
+}

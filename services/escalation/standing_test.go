@@ -113,7 +113,7 @@ func TestOneAnswerNeedsNoRun(t *testing.T) {
 func TestTheLastVoteIsAcknowledgedAgain(t *testing.T) {
 	d := newDesk(t, escalation.Config{}).withGate()
 	d.decided()
-	d.record().Opened.Quorum, d.record().Closed.DecidedBy = 2, "cid, ann"
+	d.record().Opened.Quorum, d.record().Closed.DecidedBy, d.record().Closed.Agreed = 2, "cid, ann", []string{"cid", "ann"}
 	got, err := d.client.Resolve(t.Context(), approval())
 	if err != nil || got.GetRecord().GetState() != statev1.EscalationState_ESCALATION_STATE_RESOLVED {
 		t.Errorf("%v, %v", got, err)

@@ -169,8 +169,10 @@ func (a Answer) against(record *Record, by string) error {
 // closedBy reports whether somebody gave the answer that ended the escalation. Where several people agreed, all of them are recorded, in the
 // order of their answers, and the value is the last one's.
 func (r *Record) closedBy(name string) bool {
-	by := r.Closed.GetDecidedBy()
-	return by == name || r.quorum() > 1 && strings.HasSuffix(by, ", "+name)
+	if agreed := r.Closed.GetAgreed(); len(agreed) > 0 {
+		return agreed[len(agreed)-1] == name
+	}
+	return r.Closed.GetDecidedBy() == name
 }
 
 // endings says how an escalation ended without a decision.

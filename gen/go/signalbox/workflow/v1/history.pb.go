@@ -2980,6 +2980,8 @@ type EscalationClosed struct {
 	Value *Payload `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
 	// Why it was closed without a decision: "overdue", "cancelled", "settled", "edited". Empty: it was decided.
 	ClosedBecause string `protobuf:"bytes,6,opt,name=closed_because,json=closedBecause,proto3" json:"closed_because,omitempty"`
+	// Who agreed, in the order of their answers, where several people had to; decided_by has the same in one text. Empty: one decided alone.
+	Agreed        []string `protobuf:"bytes,7,rep,name=agreed,proto3" json:"agreed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3054,6 +3056,13 @@ func (x *EscalationClosed) GetClosedBecause() string {
 		return x.ClosedBecause
 	}
 	return ""
+}
+
+func (x *EscalationClosed) GetAgreed() []string {
+	if x != nil {
+		return x.Agreed
+	}
+	return nil
 }
 
 // LockRequested asks for a lock.
@@ -5716,7 +5725,7 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\bevidence\x18\v \x01(\v2\x1f.signalbox.workflow.v1.EvidenceR\bevidence\x12\x1a\n" +
 	"\bquestion\x18\f \x01(\tR\bquestion\x12\x16\n" +
 	"\x06quorum\x18\r \x01(\rR\x06quorum\x12>\n" +
-	"\x06levels\x18\x0e \x03(\v2&.signalbox.workflow.v1.EscalationLevelR\x06levels\"\xe9\x01\n" +
+	"\x06levels\x18\x0e \x03(\v2&.signalbox.workflow.v1.EscalationLevelR\x06levels\"\x81\x02\n" +
 	"\x10EscalationClosed\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12\x1a\n" +
 	"\bdecision\x18\x02 \x01(\tR\bdecision\x12\x1d\n" +
@@ -5724,7 +5733,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"decided_by\x18\x03 \x01(\tR\tdecidedBy\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\x124\n" +
 	"\x05value\x18\x05 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x05value\x12%\n" +
-	"\x0eclosed_because\x18\x06 \x01(\tR\rclosedBecause\"D\n" +
+	"\x0eclosed_because\x18\x06 \x01(\tR\rclosedBecause\x12\x16\n" +
+	"\x06agreed\x18\a \x03(\tR\x06agreed\"D\n" +
 	"\rLockRequested\x123\n" +
 	"\x04hold\x18\x01 \x01(\v2\x1f.signalbox.workflow.v1.LockHoldR\x04hold\"\x82\x01\n" +
 	"\vLockGranted\x12%\n" +
