@@ -45,7 +45,7 @@ func Explain(def *workflow.Definition, run *workflowv1.Run) []Wait {
 	slices.SortStableFunc(waits, func(a, b Wait) int { return branching(a) - branching(b) })
 	for _, p := range run.GetPendingDecisions() {
 		if activeByPath(run, p.GetStepPath()) == nil {
-			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: "people", Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
+			waits = append(waits, Wait{StepPath: p.GetStepPath(), What: "a person's disposition, escalation " + p.GetEscalationId(), Owner: people(run, p.GetEscalationId()), Since: stamp(p.GetSince()), Until: stamp(p.GetDueTime())})
 		}
 	}
 	waits = explainFork(explainChildren(waits, run), run)
@@ -81,9 +81,9 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_PROBING:
 		w.What, w.Owner = "the probe that tells whether "+tool+" happened", "tool server "+op.GetProbe().GetServer()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_ESCALATED:
-		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+": "+a.GetProblem().GetMessage(), people(def, a)
+		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+": "+a.GetProblem().GetMessage(), people(run, a.GetEscalationId())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_WAITING_HUMAN:
-		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+votesWords(run, a.GetEscalationId()), people(def, a)
+		w.What, w.Owner = "a person's decision, escalation "+a.GetEscalationId()+votesWords(run, a.GetEscalationId()), people(run, a.GetEscalationId())
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_OFFERED:
 		w.What, w.Owner = "an agent to claim its task", "agent "+a.GetTask().GetAgent()
 	case workflowv1.ActivityStatus_ACTIVITY_STATUS_CLAIMED:
@@ -114,7 +114,7 @@ func explainStep(def *workflow.Definition, run *workflowv1.Run, a *workflowv1.Ac
 	}
 	waits := []Wait{w}
 	for _, c := range a.GetTask().GetOpenCalls() {
-		waits = append(waits, explainCall(a, c))
+		waits = append(waits, explainCall(run, a, c))
 	}
 	return waits
 }
@@ -147,12 +147,12 @@ func anyInside(run *workflowv1.Run, path string) bool {
 	})
 }
 
-func explainCall(a *workflowv1.ActiveStep, c *workflowv1.OpenOperation) Wait {
+func explainCall(run *workflowv1.Run, a *workflowv1.ActiveStep, c *workflowv1.OpenOperation) Wait {
 	w := Wait{StepPath: a.GetPath(), Since: stamp(c.GetIntentTime()), Until: stamp(c.GetWakeTime()), Owner: "tool server " + c.GetServer()}
 	tool := c.GetServer() + "/" + c.GetTool()
 	switch {
 	case c.GetEscalationId() != "":
-		w.What, w.Owner = "a person's decision whether the agent's call of "+tool+" happened, escalation "+c.GetEscalationId(), "people"
+		w.What, w.Owner = "a person's decision whether the agent's call of "+tool+" happened, escalation "+c.GetEscalationId(), people(run, c.GetEscalationId())
 	case c.GetProbe() != nil:
 		w.What = "the probe that tells whether the agent's call of " + tool + " happened"
 	case inFlight(c):
@@ -170,9 +170,12 @@ func serverOf(def *workflow.Definition, a *workflowv1.ActiveStep) string {
 	return "tool server"
 }
 
-func people(def *workflow.Definition, a *workflowv1.ActiveStep) string {
-	if s, ok := stepByRecord(def, a.GetStepId()); ok && s.Human != nil {
-		return strings.Join(s.Human.Roles, ", ")
+// people are the roles that may answer an escalation.
+func people(run *workflowv1.Run, escalation string) string {
+	for _, p := range run.GetPendingDecisions() {
+		if p.GetEscalationId() == escalation && len(p.GetRoles()) > 0 {
+			return strings.Join(p.GetRoles(), ", ")
+		}
 	}
 	return "people"
 }

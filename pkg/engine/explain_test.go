@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 			"the time to ask whether s/probed happened", "the clock", 1},
 		"doubt": {call("write", ""), func(w *world) { w.lose("s/write") }, "a person's decision, escalation r1.5: no answer", "people", 1},
 		"error": {call("read", ", "+on(`{types: ["*"], escalate: {code: person}}`)), func(w *world) { w.fail("s/read", timeout) },
-			"a person's decision, escalation r1.7: it failed", "people", 1},
+			"a person's decision, escalation r1.7: it failed", "boss", 1},
 		"gate":  {"steps: [{id: g, human: {roles: [boss, crew], decisions: [yes, no], due: 1h}}]", nil, "a person's decision, escalation r1.4", "boss, crew", 1},
 		"wait":  {"steps: [{id: g, wait: {duration: 1h}}]", nil, "a moment", "the clock", 1},
 		"offer": {replace(agentStep, ""), nil, "an agent to claim its task", "agent helper", 1},

@@ -180,7 +180,7 @@ func (f *Fold) escalationOpened(e *workflowv1.EscalationOpened, seq uint64, now 
 	r := f.Run
 	r.PendingDecisions = append(r.PendingDecisions, &workflowv1.PendingDecision{
 		EscalationId: e.GetEscalationId(), Kind: e.GetKind(), Sequence: seq, StepPath: e.GetStepPath(),
-		OperationId: e.GetOperationId(), DueTime: e.GetDueTime(), Since: now,
+		OperationId: e.GetOperationId(), DueTime: e.GetDueTime(), Since: now, Roles: e.GetRoles(),
 	})
 	if e.GetKind() == workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED {
 		r.PendingDecisions[len(r.PendingDecisions)-1].RecordSequence = e.GetEvidence().GetArgumentsSequence()

@@ -2131,8 +2131,10 @@ type PendingDecision struct {
 	Votes []*Vote `protobuf:"bytes,8,rep,name=votes,proto3" json:"votes,omitempty"`
 	// About an undo that failed: sequence of the event that holds its compensation record. 0: something else is asked.
 	RecordSequence uint64 `protobuf:"varint,9,opt,name=record_sequence,json=recordSequence,proto3" json:"record_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Roles that may decide from the beginning; the event has those of later levels too. Empty: anyone may.
+	Roles         []string `protobuf:"bytes,10,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PendingDecision) Reset() {
@@ -2226,6 +2228,13 @@ func (x *PendingDecision) GetRecordSequence() uint64 {
 		return x.RecordSequence
 	}
 	return 0
+}
+
+func (x *PendingDecision) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
 }
 
 // RunCounters counts over the whole life of a run.
@@ -4170,7 +4179,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x04Vote\x12\x1d\n" +
 	"\n" +
 	"decided_by\x18\x01 \x01(\tR\tdecidedBy\x12\x1a\n" +
-	"\bdecision\x18\x02 \x01(\tR\bdecision\"\x92\x03\n" +
+	"\bdecision\x18\x02 \x01(\tR\bdecision\"\xa8\x03\n" +
 	"\x0fPendingDecision\x12#\n" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.signalbox.workflow.v1.EscalationKindR\x04kind\x12\x1a\n" +
@@ -4180,7 +4189,9 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
 	"\x05votes\x18\b \x03(\v2\x1b.signalbox.workflow.v1.VoteR\x05votes\x12'\n" +
-	"\x0frecord_sequence\x18\t \x01(\x04R\x0erecordSequence\"\xcf\x02\n" +
+	"\x0frecord_sequence\x18\t \x01(\x04R\x0erecordSequence\x12\x14\n" +
+	"\x05roles\x18\n" +
+	" \x03(\tR\x05roles\"\xcf\x02\n" +
 	"\vRunCounters\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x01(\x04R\n" +
