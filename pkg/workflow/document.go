@@ -27,21 +27,6 @@ type place struct {
 	text int
 }
 
-// NewDocument takes a definition that was not read from text, as one received over the wire, and checks it against the contract. Its
-// findings have paths but no lines.
-func NewDocument(def *workflowv1.WorkflowDefinition) (*Document, Findings) {
-	if def == nil {
-		def = &workflowv1.WorkflowDefinition{}
-	}
-	doc := &Document{Definition: def, places: map[string]place{}, broken: map[string]bool{}}
-	var fs Findings
-	for _, f := range doc.validate() {
-		doc.broken[f.Path] = true
-		doc.report(&fs, f.Finding)
-	}
-	return doc, fs.sorted()
-}
-
 // report gives a finding its place and keeps it, unless it follows from an earlier one.
 func (d *Document) report(fs *Findings, f Finding) {
 	f.File, f.Path = d.File, d.written(f.Path)

@@ -135,7 +135,7 @@ steps: [{id: made, set: {values: {x: input.n}}}]
 	}
 	f.Fuzz(func(t *testing.T, expression, data string) {
 		c := newCompiler(base.Proto, nil)
-		c.doc, _ = NewDocument(base.Proto)
+		c.doc = unread(base.Proto)
 		c.run()
 		item := c.env.input.fields["list"].elem
 		e := c.expr(c.site(siteKey{item: item, event: anyShape, handler: true}), expression, "fuzz", 0, wantAny)

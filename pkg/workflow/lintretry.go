@@ -39,14 +39,12 @@ func unsafe(t *ToolCall, p *workflowv1.ToolCall) bool {
 }
 
 // retrying finds a handler that would retry a step, and the error types for which. Of the handlers that are asked only the first that matches
-// retries. Those of a step around it begin everything inside of it again.
+// retries. That of a parallel or map step around it sees the errors that no handler inside takes; what has had its effect is not repeated then, but
+// the call that failed is.
 func (l *linter) retrying(step *Step) (found *Handler, types []string) {
-	lists := [][][]*Handler{l.retryScopes(step)}
-	for b := step.Block; b != nil && b.Owner != nil; b = b.Owner.Block {
-		lists = append(lists, [][]*Handler{b.Owner.Handlers})
-	}
-	for _, scopes := range lists {
-		for _, t := range l.raises(step) {
+	raised, scopes := l.raises(step), l.retryScopes(step)
+	for at := step; ; at, scopes = at.Block.Owner, [][]*Handler{at.Block.Owner.Handlers} {
+		for _, t := range raised {
 			if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !retriable(t) {
 				continue // nothing was sent: to try again is the first try
 			}
@@ -57,6 +55,13 @@ func (l *linter) retrying(step *Step) (found *Handler, types []string) {
 				types = append(types, errtype.Name(t))
 			}
 		}
+		if at.Block == nil || at.Block.Owner == nil {
+			break
+		}
+		raised = slices.DeleteFunc(slices.Clone(raised), func(t errorsv1.ErrorType) bool {
+			_, passes := l.answers([][]*Handler{at.Handlers}, t, effectIn(step))
+			return !passes
+		})
 	}
 	slices.Sort(types)
 	return found, slices.Compact(types)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -203,26 +202,6 @@ func TestFindingsRender(t *testing.T) {
 	}
 	if raw, _ := json.Marshal(Findings(nil)); string(raw) != "[]" {
 		t.Errorf("no findings are %s", raw)
-	}
-}
-
-// TestNewDocumentChecksTheContract: what arrives over the wire was not loaded.
-func TestNewDocumentChecksTheContract(t *testing.T) {
-	doc, fs := Load("f", []byte(small("steps: [{id: a, wait: {duration: 1s}}]")))
-	if len(fs) > 0 {
-		t.Fatal(fs)
-	}
-	if _, fs := NewDocument(proto.CloneOf(doc.Definition)); len(fs) > 0 {
-		t.Error(fs)
-	}
-	bad := proto.CloneOf(doc.Definition)
-	bad.Steps[0].Id = "Bad"
-	got, fs := NewDocument(bad)
-	if !fs.HasErrors() || fs[0].Path != "steps[0].id" || fs[0].Line != 0 {
-		t.Errorf("%+v", fs)
-	}
-	if def, _ := Compile(got, nil, nil); def != nil {
-		t.Error("a document with errors was compiled")
 	}
 }
 

@@ -75,7 +75,7 @@ var lintRules = []Rule{
 		"The undo would leave something behind that nobody thought of: the mail says that it was done.", SeverityError,
 	},
 	{
-		"L12", "unsafe retry", "A WRITE or IRREVERSIBLE call under an effective retry - its own, of an outer scope, or of a parallel or map step around it - that has neither " +
+		"L12", "unsafe retry", "A WRITE or IRREVERSIBLE call under an effective retry - its own, of an outer scope, or of a parallel or map step that fails with it - that has neither " +
 			"an `idempotency_argument` nor a `reconcile` probe; an undo of that kind that is retried; a probe that is not READ.",
 		"A repeated call cannot be told from a first one, so that a customer may be charged twice.", SeverityError,
 	},
