@@ -8,7 +8,7 @@ func (m *machine) disposition(p *workflowv1.PendingDecision, d Decide) {
 	e := &workflowv1.DispositionRecorded{EscalationId: d.EscalationID}
 	if d.Decision == DecisionDoneByHand {
 		e.Done = true
-		e.Operation = clone(m.event(p.GetRecordSequence()).GetStepCompleted().GetCompensation().GetOperation())
+		e.Operation = clone(compensationOf(m.event(p.GetRecordSequence())).GetOperation())
 		if m.err != nil {
 			return
 		}

@@ -79,6 +79,8 @@ func (f *Fold) applyStepFact(ev *workflowv1.HistoryEvent) bool {
 		f.taskReleased(fact.TaskReleased, now)
 	case *workflowv1.HistoryEvent_CallReplayed:
 		f.callReplayed(fact.CallReplayed, seq)
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		f.receiptRecorded(fact.ReceiptRecorded, seq)
 	case *workflowv1.HistoryEvent_UndoSettled:
 		f.undoSettled(fact.UndoSettled, seq)
 	case *workflowv1.HistoryEvent_EventConsumed:

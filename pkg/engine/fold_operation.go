@@ -237,6 +237,6 @@ func describe(row *workflowv1.Operation, op *workflowv1.OpenOperation, seq uint6
 	row.Ordinal, row.Generation = op.GetOrdinal(), op.GetGeneration()
 	row.Attempts, row.Status = op.GetAttempt(), op.GetStatus()
 	row.IdempotencyKey, row.ArgumentsDigest, row.ArgumentsSequence = op.GetIdempotencyKey(), op.GetArgumentsDigest(), op.GetArgumentsSequence()
-	row.Claim, row.Problem, row.UpdateSequence = op.GetClaim(), op.GetProblem(), seq
+	row.Claim, row.Problem, row.UpdateSequence, row.ReceiptSequence = op.GetClaim(), op.GetProblem(), seq, op.GetReceiptSequence()
 	row.WasUnknown = row.WasUnknown || op.GetSettleTime() != nil || op.GetStatus() == workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN
 }

@@ -42,6 +42,8 @@ type Answered struct {
 	Output json.RawMessage
 	// IsError tells that the tool itself refused: nothing happened.
 	IsError bool
+	// Recorded is the ledger's entry of an operation that is not open any more; nil: it has none.
+	Recorded *workflowv1.Operation
 }
 
 // Unanswered is an attempt without an answer.

@@ -12,7 +12,7 @@ const inputSequence = 1
 
 // Needs names the earlier events that Next may read for any input: the input, the outputs that expressions read, the arguments of open
 // operations, the questions that are open, and the newest compensation record of each scope. Sorted, without repetition. A CallTool
-// needs, beside these, the event of its Recorded entry's output.
+// needs, beside these, the event of its Recorded entry's output, and an Answered that of its Recorded entry's arguments.
 func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 	if run == nil {
 		return nil
@@ -53,8 +53,10 @@ func Needs(def *workflow.Definition, run *workflowv1.Run) []uint64 {
 			if s := op.GetArgumentsSequence(); s != 0 {
 				seqs = append(seqs, s)
 			}
-			if s := op.GetOutputSequence(); s != 0 {
-				seqs = append(seqs, s)
+			for _, s := range [...]uint64{op.GetOutputSequence(), op.GetReceiptSequence()} {
+				if s != 0 {
+					seqs = append(seqs, s)
+				}
 			}
 		}
 	}

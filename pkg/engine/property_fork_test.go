@@ -115,9 +115,10 @@ func (s *simulation) fork(at engine.Checkpoint, undoLater bool) *simulation {
 			f.kids[id] = s.kids[id]
 		}
 	}
+	f.surprised = s.surprised
 	var landed []*attempt
 	for _, a := range s.attempts {
-		if a.landed && a.op.GetArgumentsSequence() <= at.Sequence && f.rows[a.op.GetId()] != nil {
+		if a.landed && !a.surprise && a.op.GetArgumentsSequence() <= at.Sequence && f.rows[a.op.GetId()] != nil {
 			landed = append(landed, a)
 		}
 	}

@@ -288,6 +288,9 @@ func placeOf(row *workflowv1.Operation) string {
 // placeOfUndone is the place of what the undo of an event's step undoes.
 func (s *simulation) placeOfUndone(seq uint64) string {
 	rec := s.event(seq).GetStepCompleted().GetCompensation()
+	if late := s.event(seq).GetReceiptRecorded(); late != nil {
+		rec = late.GetCompensation()
+	}
 	return placeAt(rec.GetStepPath(), rec.GetOperation().GetIdempotencyKey())
 }
 

@@ -47,6 +47,8 @@ func anyRun(t *rapid.T) {
 		s.t.Fatalf("every input has come and the run has not ended; it waits for %s", s.why())
 	}
 	s.leftOver()
+	s.strays()
+	s.ledgerIsTrue()
 }
 
 // story tells with a failure what led to it.
@@ -66,9 +68,11 @@ type attempt struct {
 	op     *workflowv1.OpenOperation
 	number uint32
 	path   string
-	// lost: its answer was. landed: it had its effect. until: it can still have it. settled: it counts as not happened.
-	lost, landed, settled bool
-	until                 time.Time
+	// lost: its answer was. landed: it had its effect. until: it can still have it. settled: it counts as not happened. told: its receipt has come.
+	// surprise: it had its effect after it counted as not happened; covered: while the run went on.
+	lost, landed, settled, told, surprise, covered bool
+
+	until time.Time
 }
 
 // simulation is the world around a run, with the truth about every effect.
@@ -84,6 +88,8 @@ type simulation struct {
 	locks        map[string]bool
 	agents       map[string]*agent
 	tokens       int
+	// surprised: an effect came to light that had counted as not happened, and stands beside the one in its place.
+	surprised bool
 	// lastUndo is the newest undo of each compensation, by its owner and begin.
 	lastUndo map[string]uint64
 	// kids are the sub-workflows, by run; signals and position number what comes from outside; first and second are the versions.
@@ -173,7 +179,7 @@ func (s *simulation) inOrder(op *workflowv1.OpenOperation) {
 	}
 	a, _ := s.open(op.GetId())
 	key := fmt.Sprint(a.GetUndoOwner(), s.compensation(a.GetUndoOwner()))
-	if last := s.lastUndo[key]; last != 0 && seq > last {
+	if last := s.lastUndo[key]; last != 0 && seq > last && !s.surprised { // what comes to light while the undo is under way comes when it comes
 		s.t.Fatalf("the undo of event %d comes after that of event %d", seq, last)
 	}
 	s.lastUndo[key] = seq
@@ -254,6 +260,7 @@ func (s *simulation) something() {
 	if s.run().GetStatus() == ended {
 		return
 	}
+	s.surprise()
 	switch uniform(s.rt, 21, "something") {
 	case 16, 17, 18, 19, 20:
 		s.language()
@@ -335,6 +342,7 @@ func (s *simulation) result(op *workflowv1.OpenOperation, how int) {
 		s.submit(bad)
 	default:
 		s.land(a)
+		a.told = true
 		s.submit(engine.Answered{OperationID: op.GetId(), Attempt: op.GetAttempt(), Output: output(how)})
 	}
 }
@@ -384,6 +392,7 @@ func (s *simulation) stray() {
 		s.land(a)
 	}
 	if rapid.Bool().Draw(s.rt, "receipt") {
+		a.told = true
 		s.submit(engine.Answered{OperationID: a.op.GetId(), Attempt: a.number, Output: json.RawMessage(`{"n":2}`)})
 	}
 }
@@ -474,17 +483,14 @@ func (s *simulation) leftOver() {
 		return
 	}
 	s.kidsLeftOver()
+	s.surprisesLeftOver()
 	for id := range s.rows {
 		row := s.row(id)
 		if row.GetPurpose() != workflowv1.OperationPurpose_OPERATION_PURPOSE_STEP || row.GetEffect() <= workflowv1.Effect_EFFECT_IDEMPOTENT_WRITE {
 			continue
 		}
 		name := id[:strings.LastIndex(id, "/")]
-		stepID := name[strings.LastIndex(name, "/")+1:]
-		if i := strings.LastIndex(stepID, "~"); i >= 0 {
-			stepID = stepID[i+1:]
-		}
-		step, ok := s.def.Step(stepID)
+		step, ok := s.def.Step(stepOf(id))
 		if ok && step.Compensate != nil && s.standing[placeOf(row)] != 0 {
 			s.t.Fatalf("the run is %s, and the effect of %s stands", run.GetOutcome(), name)
 		}

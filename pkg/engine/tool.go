@@ -246,18 +246,17 @@ func (m *machine) resend(s *instance, a *workflowv1.ActiveStep, op *workflowv1.O
 	m.intend(e)
 }
 
-// answered takes a tool's answer. One to an attempt that was given up as unknown settles the doubt; one to an attempt that the run no longer
-// waits for at all changes nothing.
+// answered takes a tool's answer. One to an attempt that the run no longer waits for ends what doubt there is, and the ledger says so.
 func (m *machine) answered(ev Answered) {
 	a, op := findOperation(m.run, ev.OperationID)
-	if op == nil || op.GetAttempt() != ev.Attempt {
+	switch {
+	case op == nil:
+		m.receipt(ev)
 		return
-	}
-	if unknown(op) {
-		m.lateReceipt(a, op, ev)
+	case op.GetAttempt() != ev.Attempt || !inFlight(op):
+		m.answeredLate(a, op, ev)
 		return
-	}
-	if !inFlight(op) {
+	case ev.IsError && m.earlierReceiptCounts(a, op):
 		return
 	}
 	switch op.GetPurpose() {

@@ -167,7 +167,7 @@ func (m *machine) nextUndo(owner string) {
 		m.nextUndo(owner)
 		return
 	}
-	rec := m.event(top).GetStepCompleted().GetCompensation()
+	rec := compensationOf(m.event(top))
 	step, ok := stepByRecord(m.def, rec.GetStepId())
 	if m.err != nil {
 		return
@@ -254,7 +254,7 @@ func (m *machine) intendUndo(s *instance, rec *workflowv1.CompensationRecord, se
 
 // sendUndo sends an undo that waited for its slot or its time.
 func (m *machine) sendUndo(s *instance, a *workflowv1.ActiveStep) {
-	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	rec := compensationOf(m.event(a.GetUndoSequence()))
 	if m.err != nil {
 		return
 	}
@@ -308,8 +308,8 @@ func (m *machine) undoOutcome(s *instance, a *workflowv1.ActiveStep, happened bo
 }
 
 func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.RawMessage, p *workflowv1.Problem) {
-	of := m.event(a.GetUndoSequence()).GetStepCompleted()
-	rec := of.GetCompensation()
+	of := m.event(a.GetUndoSequence())
+	rec := compensationOf(of)
 	s, known := m.stepOf(a)
 	undone := clone(rec.GetOperation())
 	if undone != nil {
@@ -318,7 +318,7 @@ func (m *machine) undoSettled(a *workflowv1.ActiveStep, ok bool, output json.Raw
 	m.emit(&workflowv1.HistoryEvent{Fact: &workflowv1.HistoryEvent_UndoSettled{UndoSettled: &workflowv1.UndoSettled{
 		StepPath: a.GetPath(), StepId: a.GetStepId(), OperationId: a.GetOperation().GetId(), Undone: undone, Succeeded: ok, Output: inline(output), Problem: p,
 		ChildUndone: known && s.Workflow != nil && childEffect(s.Step) > workflowv1.Effect_EFFECT_READ,
-		InputDigest: of.GetInputDigest(),
+		InputDigest: of.GetStepCompleted().GetInputDigest(),
 	}}})
 }
 
@@ -350,7 +350,7 @@ func (m *machine) undoFailed(s *instance, a *workflowv1.ActiveStep, op *workflow
 // undoGivenUp asks a person about an undo that failed, and goes on or stops as the definition declares.
 func (m *machine) undoGivenUp(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem) {
 	stop := m.def.Proto.GetCompensation().GetOnFailure() == workflowv1.OnCompensationFailure_ON_COMPENSATION_FAILURE_ESCALATE_AND_STOP
-	rec := m.event(a.GetUndoSequence()).GetStepCompleted().GetCompensation()
+	rec := compensationOf(m.event(a.GetUndoSequence()))
 	q := question{
 		kind: workflowv1.EscalationKind_ESCALATION_KIND_UNDO_FAILED, operation: a.GetOperation().GetId(), code: m.def.Proto.GetCompensation().GetEscalation(),
 		decisions: []string{DecisionDoneByHand, DecisionGiveUp}, subject: rec.GetArguments().GetInline(),

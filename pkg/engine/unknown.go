@@ -37,7 +37,7 @@ func (m *machine) unanswered(ev Unanswered) {
 		return
 	}
 	s, ok := m.stepOf(a)
-	if !ok {
+	if !ok || m.earlierReceiptCounts(a, op) {
 		return
 	}
 	if ev.Resend && !ev.Unknown && !m.notNeeded(a, op) {
@@ -184,9 +184,8 @@ func (m *machine) operationWaits(a *workflowv1.ActiveStep, op *workflowv1.OpenOp
 
 // lateReceipt settles the doubt about an attempt by its own answer, which came after it was given up as unknown. A tool that refused did
 // nothing, unless it had done it for an earlier attempt.
-func (m *machine) lateReceipt(a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
-	s, ok := m.stepOf(a)
-	if !ok || !unsettled(op) || ev.IsError && op.GetAttempt() > 1 {
+func (m *machine) lateReceipt(s *instance, a *workflowv1.ActiveStep, op *workflowv1.OpenOperation, ev Answered) {
+	if ev.IsError && op.GetAttempt() > 1 {
 		return
 	}
 	id := op.GetEscalationId()

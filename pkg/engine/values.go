@@ -30,6 +30,8 @@ func outputOf(ev *workflowv1.HistoryEvent) json.RawMessage {
 		return fact.OperationSucceeded.GetOutput().GetInline()
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetOutput().GetInline()
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetOutput().GetInline()
 	case *workflowv1.HistoryEvent_RunEdited:
 		return fact.RunEdited.GetValue().GetInline()
 	}
@@ -45,6 +47,8 @@ func argumentsOf(ev *workflowv1.HistoryEvent) json.RawMessage {
 		return fact.OperationSucceeded.GetArguments().GetInline()
 	case *workflowv1.HistoryEvent_StepCompleted:
 		return fact.StepCompleted.GetCompensation().GetArguments().GetInline()
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetCompensation().GetArguments().GetInline()
 	case *workflowv1.HistoryEvent_TaskOffered:
 		return fact.TaskOffered.GetArguments().GetInline()
 	case *workflowv1.HistoryEvent_ChildRequested:

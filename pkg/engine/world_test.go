@@ -163,6 +163,11 @@ func (w *world) decide(ev engine.InputEvent, at time.Time) (*engine.Fold, *engin
 	if move, ok := ev.(engine.Migrate); ok && run != nil {
 		src.names = append(src.names, engine.MigrateNeeds(w.def, move.To, move.StateMap, run)...)
 	}
+	if late, ok := ev.(engine.Answered); ok && run != nil && !engine.Awaits(run, late.OperationID) {
+		late.Recorded = w.row(late.OperationID)
+		src.names = append(src.names, late.Recorded.GetArgumentsSequence())
+		ev = late
+	}
 	f := engine.NewFold(run)
 	res, err := engine.Next(w.def, f, src, w, engine.Input{Time: at, Jitter: w.jitter, Event: ev})
 	return f, res, err

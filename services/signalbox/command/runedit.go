@@ -128,6 +128,8 @@ func valueOf(event *workflowv1.HistoryEvent) *workflowv1.Payload {
 		return fact.OperationSucceeded.GetOutput()
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetOutput()
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetOutput()
 	default:
 		return nil
 	}

@@ -143,3 +143,26 @@ func TestRunSheetSaysWhatWasDoneToTheRun(t *testing.T) {
 		}
 	}
 }
+
+// A late answer says what it brought to light, and whether an undo covers it.
+func TestTheNarratorTellsLateAnswers(t *testing.T) {
+	entry := func(status workflowv1.OperationStatus, happened bool) *workflowv1.Operation {
+		return &workflowv1.Operation{Id: "main/x/1", StepPath: "main/x", Server: "desk", Tool: "refund", Status: status, Happened: happened}
+	}
+	for want, e := range map[string]*workflowv1.ReceiptRecorded{
+		"though it had counted as not happened; an undo covers it": {
+			Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_DECIDED, false), Compensation: &workflowv1.CompensationRecord{},
+		},
+		"though it had counted as not happened; nothing undoes it": {Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_FAILED, false)},
+		"it happened: {}; it was undone":                           {Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATED, false)},
+		"it happened: {}; a later attempt is still waited for":     {Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_INTENDED, false)},
+		"attempt 2 of desk/refund: it happened: {}":                {Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_RECONCILED, true)},
+		"it did not happen: timeout: no":                           {Operation: entry(workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN, false), Problem: timeout("no")},
+	} {
+		e.Attempt, e.Output = 2, inline(`{}`)
+		event := &workflowv1.HistoryEvent{Sequence: 1, Time: at(0), Fact: &workflowv1.HistoryEvent_ReceiptRecorded{ReceiptRecorded: e}}
+		if got := render.NewNarrator().Tell(event); !strings.Contains(got.What, want) {
+			t.Errorf("%q does not tell %q", got.What, want)
+		}
+	}
+}

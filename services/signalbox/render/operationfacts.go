@@ -19,6 +19,8 @@ func (n *Narrator) operationFact(event *workflowv1.HistoryEvent) (step, what str
 		return fact.CallReplayed.GetStepPath(), "agent's call of " + n.tool(fact.CallReplayed.GetOperationId()) + " answered from the record", true
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetStepPath(), n.settled(fact.OutcomeSettled), true
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetOperation().GetStepPath(), receiptRecorded(fact.ReceiptRecorded), true
 	case *workflowv1.HistoryEvent_CompensationStarted:
 		return "", compensationStarted(fact.CompensationStarted), true
 	case *workflowv1.HistoryEvent_UndoSettled:
@@ -125,6 +127,31 @@ func (n *Narrator) settled(e *workflowv1.OutcomeSettled) string {
 		what += ": " + output
 	}
 	return what
+}
+
+// receiptRecorded tells what a late answer says, and whether an undo covers what it brought to light.
+func receiptRecorded(e *workflowv1.ReceiptRecorded) string {
+	op := e.GetOperation()
+	what := fmt.Sprintf("late answer to attempt %d of %s/%s: ", e.GetAttempt(), op.GetServer(), op.GetTool())
+	if e.GetProblem() != nil {
+		return what + "it did not happen: " + Problem(e.GetProblem())
+	}
+	what += "it happened: " + Payload(e.GetOutput())
+	switch op.GetStatus() {
+	case workflowv1.OperationStatus_OPERATION_STATUS_INTENDED:
+		return what + "; a later attempt is still waited for"
+	case workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATED:
+		return what + "; it was undone"
+	case workflowv1.OperationStatus_OPERATION_STATUS_UNKNOWN, workflowv1.OperationStatus_OPERATION_STATUS_COMPENSATION_FAILED:
+		return what
+	}
+	if op.GetHappened() {
+		return what
+	}
+	if e.GetCompensation() == nil {
+		return what + ", though it had counted as not happened; nothing undoes it"
+	}
+	return what + ", though it had counted as not happened; an undo covers it from now on"
 }
 
 func compensationStarted(e *workflowv1.CompensationStarted) string {

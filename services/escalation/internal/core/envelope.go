@@ -190,6 +190,8 @@ func argumentsOf(event *workflowv1.HistoryEvent) *workflowv1.Payload {
 		return fact.TaskOffered.GetArguments()
 	case *workflowv1.HistoryEvent_StepCompleted:
 		return fact.StepCompleted.GetCompensation().GetArguments()
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetCompensation().GetArguments()
 	}
 	return nil
 }

@@ -118,6 +118,8 @@ func outputOf(event *workflowv1.HistoryEvent) (stepPath string, output *workflow
 		return fact.OperationSucceeded.GetStepPath(), fact.OperationSucceeded.GetOutput()
 	case *workflowv1.HistoryEvent_OutcomeSettled:
 		return fact.OutcomeSettled.GetStepPath(), fact.OutcomeSettled.GetOutput()
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		return fact.ReceiptRecorded.GetOperation().GetStepPath(), fact.ReceiptRecorded.GetOutput()
 	case *workflowv1.HistoryEvent_RunEdited:
 		return fact.RunEdited.GetStepId(), fact.RunEdited.GetValue()
 	}

@@ -281,6 +281,11 @@ func (a *actor) decide(d *decided, m message) error {
 	if err := a.load(m); err != nil {
 		return err
 	}
+	if answer, ok := m.event.(engine.Answered); ok && !engine.Awaits(a.run, answer.OperationID) {
+		if err := a.lookUp(d, &m, answer); err != nil {
+			return err
+		}
+	}
 	if len(d.result.Events) == 0 {
 		d.expected = a.run.GetSequence()
 	}

@@ -271,6 +271,7 @@ func (s *Scheduler) Results(results []AttemptResult) {
 		r := results[i]
 		fl := s.flights.take(r.Attempt)
 		if fl == nil {
+			s.landLate(r)
 			continue
 		}
 		if s.opts.Metrics != nil {
@@ -284,6 +285,14 @@ func (s *Scheduler) Results(results []AttemptResult) {
 		s.mu.Lock()
 		s.idle.Broadcast()
 		s.mu.Unlock()
+	}
+}
+
+// landLate brings a tool's answer to a run that may not wait for it any more: what it tells is true nevertheless. An attempt without an answer tells
+// nothing new.
+func (s *Scheduler) landLate(r AttemptResult) {
+	if r.Status == SendAnswered && r.Attempt.Run.ID != "" {
+		s.post(r.Attempt.Run, engine.Answered{OperationID: r.Attempt.Operation, Attempt: r.Attempt.Number, Output: r.Output, IsError: r.IsError}, nil)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
@@ -56,6 +57,28 @@ func (a *actor) loadOnce(m message) error {
 		a.run, a.shard, a.def, a.events = run, shard, def, map[uint64]*workflowv1.HistoryEvent{}
 	}
 	return a.fetch(append(engine.Needs(a.def, a.run), m.extra...))
+}
+
+// lookUp gives a late answer the ledger's entry that it is about: what this batch has changed already comes before what is stored.
+func (a *actor) lookUp(d *decided, m *message, answer engine.Answered) error {
+	answer.Recorded = d.operation[answer.OperationID]
+	for wait := firstWait; answer.Recorded == nil; wait = min(2*wait, longestWait) {
+		ops, err := a.s.opts.Store.Operations(a.s.ctx, a.key, "")
+		if i := slices.IndexFunc(ops, func(op *workflowv1.Operation) bool { return op.GetId() == answer.OperationID }); i >= 0 {
+			answer.Recorded = ops[i]
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrAway) || clock.Sleep(a.s.ctx, a.s.opts.Clock, wait) != nil {
+			return err
+		}
+	}
+	m.event = answer
+	if seq := answer.Recorded.GetArgumentsSequence(); seq != 0 {
+		m.extra = append(m.extra, seq)
+	}
+	return a.load(*m)
 }
 
 // fetch reads the events that are not at hand.

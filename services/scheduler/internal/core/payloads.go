@@ -47,6 +47,11 @@ func payloads(ev *workflowv1.HistoryEvent, ps []**workflowv1.Payload) []**workfl
 // laterPayloads are those of events that are not on the path of every step.
 func laterPayloads(ev *workflowv1.HistoryEvent, ps []**workflowv1.Payload) []**workflowv1.Payload {
 	switch f := ev.GetFact().(type) {
+	case *workflowv1.HistoryEvent_ReceiptRecorded:
+		ps = append(ps, &f.ReceiptRecorded.Output)
+		if c := f.ReceiptRecorded.GetCompensation(); c != nil {
+			ps = append(ps, &c.Arguments)
+		}
 	case *workflowv1.HistoryEvent_ItemsRecorded:
 		for i := range f.ItemsRecorded.Items {
 			ps = append(ps, &f.ItemsRecorded.Items[i])

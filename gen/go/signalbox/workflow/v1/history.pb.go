@@ -138,6 +138,7 @@ type HistoryEvent struct {
 	//	*HistoryEvent_UsageReported
 	//	*HistoryEvent_UndoGroupOpened
 	//	*HistoryEvent_DispositionRecorded
+	//	*HistoryEvent_ReceiptRecorded
 	Fact          isHistoryEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -626,6 +627,15 @@ func (x *HistoryEvent) GetDispositionRecorded() *DispositionRecorded {
 	return nil
 }
 
+func (x *HistoryEvent) GetReceiptRecorded() *ReceiptRecorded {
+	if x != nil {
+		if x, ok := x.Fact.(*HistoryEvent_ReceiptRecorded); ok {
+			return x.ReceiptRecorded
+		}
+	}
+	return nil
+}
+
 type isHistoryEvent_Fact interface {
 	isHistoryEvent_Fact()
 }
@@ -870,6 +880,11 @@ type HistoryEvent_DispositionRecorded struct {
 	DispositionRecorded *DispositionRecorded `protobuf:"bytes,50,opt,name=disposition_recorded,json=dispositionRecorded,proto3,oneof"`
 }
 
+type HistoryEvent_ReceiptRecorded struct {
+	// A tool's answer came when the run no longer waited for it.
+	ReceiptRecorded *ReceiptRecorded `protobuf:"bytes,51,opt,name=receipt_recorded,json=receiptRecorded,proto3,oneof"`
+}
+
 func (*HistoryEvent_RunStarted) isHistoryEvent_Fact() {}
 
 func (*HistoryEvent_StateEntered) isHistoryEvent_Fact() {}
@@ -965,6 +980,8 @@ func (*HistoryEvent_UsageReported) isHistoryEvent_Fact() {}
 func (*HistoryEvent_UndoGroupOpened) isHistoryEvent_Fact() {}
 
 func (*HistoryEvent_DispositionRecorded) isHistoryEvent_Fact() {}
+
+func (*HistoryEvent_ReceiptRecorded) isHistoryEvent_Fact() {}
 
 // HistoryBatch is the events of one commit, as they are stored.
 type HistoryBatch struct {
@@ -5466,11 +5483,111 @@ func (x *DispositionRecorded) GetDone() bool {
 	return false
 }
 
+// ReceiptRecorded keeps a tool's own answer that came when the run no longer waited for it, and makes the ledger say what is true.
+type ReceiptRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ledger entry as it stood before.
+	Operation *Operation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Attempt that the tool answered.
+	Attempt uint32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Output of the tool. Unset: null.
+	Output *Payload `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`
+	// Error that the tool itself answered with: the attempt did nothing. Unset: it happened.
+	Problem *Problem `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// How to undo the effect. Unset: it cannot be undone, or what undoes it is on record already.
+	Compensation *CompensationRecord `protobuf:"bytes,5,opt,name=compensation,proto3" json:"compensation,omitempty"`
+	// Record of the step that holds the effect from now on: its id; a fallback's as step~fallback. Empty: none begins to.
+	EffectStepId string `protobuf:"bytes,6,opt,name=effect_step_id,json=effectStepId,proto3" json:"effect_step_id,omitempty"`
+	// Whether the step can take the output when it is entered again; else that raises already-done. Meaningful only with effect_step_id.
+	Fits          bool `protobuf:"varint,7,opt,name=fits,proto3" json:"fits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptRecorded) Reset() {
+	*x = ReceiptRecorded{}
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptRecorded) ProtoMessage() {}
+
+func (x *ReceiptRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_workflow_v1_history_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptRecorded.ProtoReflect.Descriptor instead.
+func (*ReceiptRecorded) Descriptor() ([]byte, []int) {
+	return file_signalbox_workflow_v1_history_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ReceiptRecorded) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *ReceiptRecorded) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ReceiptRecorded) GetOutput() *Payload {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *ReceiptRecorded) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *ReceiptRecorded) GetCompensation() *CompensationRecord {
+	if x != nil {
+		return x.Compensation
+	}
+	return nil
+}
+
+func (x *ReceiptRecorded) GetEffectStepId() string {
+	if x != nil {
+		return x.EffectStepId
+	}
+	return ""
+}
+
+func (x *ReceiptRecorded) GetFits() bool {
+	if x != nil {
+		return x.Fits
+	}
+	return false
+}
+
 var File_signalbox_workflow_v1_history_proto protoreflect.FileDescriptor
 
 const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\n" +
-	"#signalbox/workflow/v1/history.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\xbe\x1e\n" +
+	"#signalbox/workflow/v1/history.proto\x12\x15signalbox.workflow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/workflow/v1/definition.proto\x1a#signalbox/workflow/v1/payload.proto\x1a\x1fsignalbox/workflow/v1/run.proto\"\x93\x1f\n" +
 	"\fHistoryEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12D\n" +
@@ -5530,7 +5647,8 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\x0edecision_voted\x18/ \x01(\v2$.signalbox.workflow.v1.DecisionVotedH\x00R\rdecisionVoted\x12M\n" +
 	"\x0eusage_reported\x180 \x01(\v2$.signalbox.workflow.v1.UsageReportedH\x00R\rusageReported\x12T\n" +
 	"\x11undo_group_opened\x181 \x01(\v2&.signalbox.workflow.v1.UndoGroupOpenedH\x00R\x0fundoGroupOpened\x12_\n" +
-	"\x14disposition_recorded\x182 \x01(\v2*.signalbox.workflow.v1.DispositionRecordedH\x00R\x13dispositionRecordedB\x06\n" +
+	"\x14disposition_recorded\x182 \x01(\v2*.signalbox.workflow.v1.DispositionRecordedH\x00R\x13dispositionRecorded\x12S\n" +
+	"\x10receipt_recorded\x183 \x01(\v2&.signalbox.workflow.v1.ReceiptRecordedH\x00R\x0freceiptRecordedB\x06\n" +
 	"\x04fact\"K\n" +
 	"\fHistoryBatch\x12;\n" +
 	"\x06events\x18\x01 \x03(\v2#.signalbox.workflow.v1.HistoryEventR\x06events\"\xb1\x03\n" +
@@ -5924,7 +6042,15 @@ const file_signalbox_workflow_v1_history_proto_rawDesc = "" +
 	"\rescalation_id\x18\x01 \x01(\tR\fescalationId\x12>\n" +
 	"\toperation\x18\x02 \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x128\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1e.signalbox.workflow.v1.OutcomeR\aoutcome\x12\x12\n" +
-	"\x04done\x18\x04 \x01(\bR\x04done*t\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\"\xe6\x02\n" +
+	"\x0fReceiptRecorded\x12>\n" +
+	"\toperation\x18\x01 \x01(\v2 .signalbox.workflow.v1.OperationR\toperation\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
+	"\x06output\x18\x03 \x01(\v2\x1e.signalbox.workflow.v1.PayloadR\x06output\x128\n" +
+	"\aproblem\x18\x04 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12M\n" +
+	"\fcompensation\x18\x05 \x01(\v2).signalbox.workflow.v1.CompensationRecordR\fcompensation\x12$\n" +
+	"\x0eeffect_step_id\x18\x06 \x01(\tR\feffectStepId\x12\x12\n" +
+	"\x04fits\x18\a \x01(\bR\x04fits*t\n" +
 	"\n" +
 	"Settlement\x12\x1a\n" +
 	"\x16SETTLEMENT_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -5946,7 +6072,7 @@ func file_signalbox_workflow_v1_history_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_workflow_v1_history_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_workflow_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_signalbox_workflow_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(Settlement)(0),               // 0: signalbox.workflow.v1.Settlement
 	(*HistoryEvent)(nil),          // 1: signalbox.workflow.v1.HistoryEvent
@@ -6002,34 +6128,35 @@ var file_signalbox_workflow_v1_history_proto_goTypes = []any{
 	(*DecisionVoted)(nil),         // 51: signalbox.workflow.v1.DecisionVoted
 	(*UsageReported)(nil),         // 52: signalbox.workflow.v1.UsageReported
 	(*DispositionRecorded)(nil),   // 53: signalbox.workflow.v1.DispositionRecorded
-	nil,                           // 54: signalbox.workflow.v1.BranchEnded.UndoEntry
-	nil,                           // 55: signalbox.workflow.v1.RunMigrated.StateMapEntry
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*Payload)(nil),               // 57: signalbox.workflow.v1.Payload
-	(*ParentRun)(nil),             // 58: signalbox.workflow.v1.ParentRun
-	(Phase)(0),                    // 59: signalbox.workflow.v1.Phase
-	(*OpenOperation)(nil),         // 60: signalbox.workflow.v1.OpenOperation
-	(OperationStatus)(0),          // 61: signalbox.workflow.v1.OperationStatus
-	(*Problem)(nil),               // 62: signalbox.workflow.v1.Problem
-	(ActivityStatus)(0),           // 63: signalbox.workflow.v1.ActivityStatus
-	(Effect)(0),                   // 64: signalbox.workflow.v1.Effect
-	(*Operation)(nil),             // 65: signalbox.workflow.v1.Operation
-	(*ChildRun)(nil),              // 66: signalbox.workflow.v1.ChildRun
-	(StepStatus)(0),               // 67: signalbox.workflow.v1.StepStatus
-	(*EventWait)(nil),             // 68: signalbox.workflow.v1.EventWait
-	(*Evidence)(nil),              // 69: signalbox.workflow.v1.Evidence
-	(*TaskProgress)(nil),          // 70: signalbox.workflow.v1.TaskProgress
-	(EscalationKind)(0),           // 71: signalbox.workflow.v1.EscalationKind
-	(*EscalationLevel)(nil),       // 72: signalbox.workflow.v1.EscalationLevel
-	(*LockHold)(nil),              // 73: signalbox.workflow.v1.LockHold
-	(Outcome)(0),                  // 74: signalbox.workflow.v1.Outcome
-	(BranchStatus)(0),             // 75: signalbox.workflow.v1.BranchStatus
-	(*Leaving)(nil),               // 76: signalbox.workflow.v1.Leaving
-	(*CededUndo)(nil),             // 77: signalbox.workflow.v1.CededUndo
-	(*Vote)(nil),                  // 78: signalbox.workflow.v1.Vote
+	(*ReceiptRecorded)(nil),       // 54: signalbox.workflow.v1.ReceiptRecorded
+	nil,                           // 55: signalbox.workflow.v1.BranchEnded.UndoEntry
+	nil,                           // 56: signalbox.workflow.v1.RunMigrated.StateMapEntry
+	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
+	(*Payload)(nil),               // 58: signalbox.workflow.v1.Payload
+	(*ParentRun)(nil),             // 59: signalbox.workflow.v1.ParentRun
+	(Phase)(0),                    // 60: signalbox.workflow.v1.Phase
+	(*OpenOperation)(nil),         // 61: signalbox.workflow.v1.OpenOperation
+	(OperationStatus)(0),          // 62: signalbox.workflow.v1.OperationStatus
+	(*Problem)(nil),               // 63: signalbox.workflow.v1.Problem
+	(ActivityStatus)(0),           // 64: signalbox.workflow.v1.ActivityStatus
+	(Effect)(0),                   // 65: signalbox.workflow.v1.Effect
+	(*Operation)(nil),             // 66: signalbox.workflow.v1.Operation
+	(*ChildRun)(nil),              // 67: signalbox.workflow.v1.ChildRun
+	(StepStatus)(0),               // 68: signalbox.workflow.v1.StepStatus
+	(*EventWait)(nil),             // 69: signalbox.workflow.v1.EventWait
+	(*Evidence)(nil),              // 70: signalbox.workflow.v1.Evidence
+	(*TaskProgress)(nil),          // 71: signalbox.workflow.v1.TaskProgress
+	(EscalationKind)(0),           // 72: signalbox.workflow.v1.EscalationKind
+	(*EscalationLevel)(nil),       // 73: signalbox.workflow.v1.EscalationLevel
+	(*LockHold)(nil),              // 74: signalbox.workflow.v1.LockHold
+	(Outcome)(0),                  // 75: signalbox.workflow.v1.Outcome
+	(BranchStatus)(0),             // 76: signalbox.workflow.v1.BranchStatus
+	(*Leaving)(nil),               // 77: signalbox.workflow.v1.Leaving
+	(*CededUndo)(nil),             // 78: signalbox.workflow.v1.CededUndo
+	(*Vote)(nil),                  // 79: signalbox.workflow.v1.Vote
 }
 var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
-	56,  // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	57,  // 0: signalbox.workflow.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
 	3,   // 1: signalbox.workflow.v1.HistoryEvent.run_started:type_name -> signalbox.workflow.v1.RunStarted
 	4,   // 2: signalbox.workflow.v1.HistoryEvent.state_entered:type_name -> signalbox.workflow.v1.StateEntered
 	5,   // 3: signalbox.workflow.v1.HistoryEvent.operation_intended:type_name -> signalbox.workflow.v1.OperationIntended
@@ -6078,100 +6205,105 @@ var file_signalbox_workflow_v1_history_proto_depIdxs = []int32{
 	52,  // 46: signalbox.workflow.v1.HistoryEvent.usage_reported:type_name -> signalbox.workflow.v1.UsageReported
 	36,  // 47: signalbox.workflow.v1.HistoryEvent.undo_group_opened:type_name -> signalbox.workflow.v1.UndoGroupOpened
 	53,  // 48: signalbox.workflow.v1.HistoryEvent.disposition_recorded:type_name -> signalbox.workflow.v1.DispositionRecorded
-	1,   // 49: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
-	57,  // 50: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
-	56,  // 51: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
-	58,  // 52: signalbox.workflow.v1.RunStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
-	59,  // 53: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
-	56,  // 54: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
-	60,  // 55: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	57,  // 56: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
-	56,  // 57: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
-	61,  // 58: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
-	62,  // 59: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	56,  // 60: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
-	63,  // 61: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
-	56,  // 62: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
-	56,  // 63: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
-	57,  // 64: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
-	60,  // 65: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
-	57,  // 66: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
-	62,  // 67: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
-	57,  // 68: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
-	64,  // 69: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
-	65,  // 70: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
-	56,  // 71: signalbox.workflow.v1.CompensationRecord.not_before:type_name -> google.protobuf.Timestamp
-	66,  // 72: signalbox.workflow.v1.CompensationRecord.child:type_name -> signalbox.workflow.v1.ChildRun
-	66,  // 73: signalbox.workflow.v1.CompensationRecord.undo_workflow:type_name -> signalbox.workflow.v1.ChildRun
-	57,  // 74: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
-	67,  // 75: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
-	57,  // 76: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
-	8,   // 77: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
-	9,   // 78: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	62,  // 79: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
-	56,  // 80: signalbox.workflow.v1.StepCompleted.cached_time:type_name -> google.protobuf.Timestamp
-	63,  // 81: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
-	56,  // 82: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
-	56,  // 83: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
-	62,  // 84: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
-	68,  // 85: signalbox.workflow.v1.StepWaiting.event_wait:type_name -> signalbox.workflow.v1.EventWait
-	62,  // 86: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
-	62,  // 87: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
-	69,  // 88: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
-	70,  // 89: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
-	57,  // 90: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
-	56,  // 91: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
-	56,  // 92: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
-	0,   // 93: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
-	57,  // 94: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
-	71,  // 95: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
-	57,  // 96: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
-	56,  // 97: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
-	69,  // 98: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
-	72,  // 99: signalbox.workflow.v1.EscalationOpened.levels:type_name -> signalbox.workflow.v1.EscalationLevel
-	57,  // 100: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
-	73,  // 101: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
-	56,  // 102: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
-	57,  // 103: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
-	74,  // 104: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 105: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
-	58,  // 106: signalbox.workflow.v1.CompensationStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
-	65,  // 107: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
-	57,  // 108: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
-	62,  // 109: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 110: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	57,  // 111: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
-	62,  // 112: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	74,  // 113: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
-	56,  // 114: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
-	57,  // 115: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
-	75,  // 116: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
-	62,  // 117: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	54,  // 118: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
-	62,  // 119: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
-	76,  // 120: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
-	9,   // 121: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
-	56,  // 122: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
-	66,  // 123: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
-	57,  // 124: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
-	56,  // 125: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
-	74,  // 126: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	62,  // 127: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
-	57,  // 128: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
-	56,  // 129: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
-	56,  // 130: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
-	55,  // 131: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
-	77,  // 132: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
-	78,  // 133: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
-	57,  // 134: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
-	65,  // 135: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
-	74,  // 136: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
-	35,  // 137: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
-	138, // [138:138] is the sub-list for method output_type
-	138, // [138:138] is the sub-list for method input_type
-	138, // [138:138] is the sub-list for extension type_name
-	138, // [138:138] is the sub-list for extension extendee
-	0,   // [0:138] is the sub-list for field type_name
+	54,  // 49: signalbox.workflow.v1.HistoryEvent.receipt_recorded:type_name -> signalbox.workflow.v1.ReceiptRecorded
+	1,   // 50: signalbox.workflow.v1.HistoryBatch.events:type_name -> signalbox.workflow.v1.HistoryEvent
+	58,  // 51: signalbox.workflow.v1.RunStarted.input:type_name -> signalbox.workflow.v1.Payload
+	57,  // 52: signalbox.workflow.v1.RunStarted.deadline:type_name -> google.protobuf.Timestamp
+	59,  // 53: signalbox.workflow.v1.RunStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
+	60,  // 54: signalbox.workflow.v1.StateEntered.phase:type_name -> signalbox.workflow.v1.Phase
+	57,  // 55: signalbox.workflow.v1.StateEntered.deadline:type_name -> google.protobuf.Timestamp
+	61,  // 56: signalbox.workflow.v1.OperationIntended.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	58,  // 57: signalbox.workflow.v1.OperationIntended.arguments:type_name -> signalbox.workflow.v1.Payload
+	57,  // 58: signalbox.workflow.v1.OperationIntended.step_deadline:type_name -> google.protobuf.Timestamp
+	62,  // 59: signalbox.workflow.v1.AttemptFailed.status:type_name -> signalbox.workflow.v1.OperationStatus
+	63,  // 60: signalbox.workflow.v1.AttemptFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 61: signalbox.workflow.v1.AttemptFailed.wake_time:type_name -> google.protobuf.Timestamp
+	64,  // 62: signalbox.workflow.v1.AttemptFailed.next:type_name -> signalbox.workflow.v1.ActivityStatus
+	57,  // 63: signalbox.workflow.v1.AttemptFailed.settle_time:type_name -> google.protobuf.Timestamp
+	57,  // 64: signalbox.workflow.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Timestamp
+	58,  // 65: signalbox.workflow.v1.OperationSucceeded.output:type_name -> signalbox.workflow.v1.Payload
+	61,  // 66: signalbox.workflow.v1.OperationSucceeded.operation:type_name -> signalbox.workflow.v1.OpenOperation
+	58,  // 67: signalbox.workflow.v1.OperationSucceeded.arguments:type_name -> signalbox.workflow.v1.Payload
+	63,  // 68: signalbox.workflow.v1.OperationSucceeded.problem:type_name -> signalbox.workflow.v1.Problem
+	58,  // 69: signalbox.workflow.v1.CompensationRecord.arguments:type_name -> signalbox.workflow.v1.Payload
+	65,  // 70: signalbox.workflow.v1.CompensationRecord.effect:type_name -> signalbox.workflow.v1.Effect
+	66,  // 71: signalbox.workflow.v1.CompensationRecord.operation:type_name -> signalbox.workflow.v1.Operation
+	57,  // 72: signalbox.workflow.v1.CompensationRecord.not_before:type_name -> google.protobuf.Timestamp
+	67,  // 73: signalbox.workflow.v1.CompensationRecord.child:type_name -> signalbox.workflow.v1.ChildRun
+	67,  // 74: signalbox.workflow.v1.CompensationRecord.undo_workflow:type_name -> signalbox.workflow.v1.ChildRun
+	58,  // 75: signalbox.workflow.v1.EmittedEvent.data:type_name -> signalbox.workflow.v1.Payload
+	68,  // 76: signalbox.workflow.v1.StepCompleted.status:type_name -> signalbox.workflow.v1.StepStatus
+	58,  // 77: signalbox.workflow.v1.StepCompleted.output:type_name -> signalbox.workflow.v1.Payload
+	8,   // 78: signalbox.workflow.v1.StepCompleted.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	9,   // 79: signalbox.workflow.v1.StepCompleted.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	63,  // 80: signalbox.workflow.v1.StepCompleted.problem:type_name -> signalbox.workflow.v1.Problem
+	57,  // 81: signalbox.workflow.v1.StepCompleted.cached_time:type_name -> google.protobuf.Timestamp
+	64,  // 82: signalbox.workflow.v1.StepWaiting.status:type_name -> signalbox.workflow.v1.ActivityStatus
+	57,  // 83: signalbox.workflow.v1.StepWaiting.wake_time:type_name -> google.protobuf.Timestamp
+	57,  // 84: signalbox.workflow.v1.StepWaiting.step_deadline:type_name -> google.protobuf.Timestamp
+	63,  // 85: signalbox.workflow.v1.StepWaiting.problem:type_name -> signalbox.workflow.v1.Problem
+	69,  // 86: signalbox.workflow.v1.StepWaiting.event_wait:type_name -> signalbox.workflow.v1.EventWait
+	63,  // 87: signalbox.workflow.v1.StepFailed.problem:type_name -> signalbox.workflow.v1.Problem
+	63,  // 88: signalbox.workflow.v1.ErrorHandled.problem:type_name -> signalbox.workflow.v1.Problem
+	70,  // 89: signalbox.workflow.v1.ErrorHandled.evidence:type_name -> signalbox.workflow.v1.Evidence
+	71,  // 90: signalbox.workflow.v1.TaskOffered.task:type_name -> signalbox.workflow.v1.TaskProgress
+	58,  // 91: signalbox.workflow.v1.TaskOffered.arguments:type_name -> signalbox.workflow.v1.Payload
+	57,  // 92: signalbox.workflow.v1.TaskOffered.step_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 93: signalbox.workflow.v1.TaskClaimed.wake_time:type_name -> google.protobuf.Timestamp
+	0,   // 94: signalbox.workflow.v1.OutcomeSettled.by:type_name -> signalbox.workflow.v1.Settlement
+	58,  // 95: signalbox.workflow.v1.OutcomeSettled.output:type_name -> signalbox.workflow.v1.Payload
+	72,  // 96: signalbox.workflow.v1.EscalationOpened.kind:type_name -> signalbox.workflow.v1.EscalationKind
+	58,  // 97: signalbox.workflow.v1.EscalationOpened.subject:type_name -> signalbox.workflow.v1.Payload
+	57,  // 98: signalbox.workflow.v1.EscalationOpened.due_time:type_name -> google.protobuf.Timestamp
+	70,  // 99: signalbox.workflow.v1.EscalationOpened.evidence:type_name -> signalbox.workflow.v1.Evidence
+	73,  // 100: signalbox.workflow.v1.EscalationOpened.levels:type_name -> signalbox.workflow.v1.EscalationLevel
+	58,  // 101: signalbox.workflow.v1.EscalationClosed.value:type_name -> signalbox.workflow.v1.Payload
+	74,  // 102: signalbox.workflow.v1.LockRequested.hold:type_name -> signalbox.workflow.v1.LockHold
+	57,  // 103: signalbox.workflow.v1.LockGranted.deadline:type_name -> google.protobuf.Timestamp
+	58,  // 104: signalbox.workflow.v1.SignalReceived.value:type_name -> signalbox.workflow.v1.Payload
+	75,  // 105: signalbox.workflow.v1.CompensationStarted.outcome:type_name -> signalbox.workflow.v1.Outcome
+	63,  // 106: signalbox.workflow.v1.CompensationStarted.problem:type_name -> signalbox.workflow.v1.Problem
+	59,  // 107: signalbox.workflow.v1.CompensationStarted.parent:type_name -> signalbox.workflow.v1.ParentRun
+	66,  // 108: signalbox.workflow.v1.UndoSettled.undone:type_name -> signalbox.workflow.v1.Operation
+	58,  // 109: signalbox.workflow.v1.UndoSettled.output:type_name -> signalbox.workflow.v1.Payload
+	63,  // 110: signalbox.workflow.v1.UndoSettled.problem:type_name -> signalbox.workflow.v1.Problem
+	75,  // 111: signalbox.workflow.v1.RunEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	58,  // 112: signalbox.workflow.v1.RunEnded.result:type_name -> signalbox.workflow.v1.Payload
+	63,  // 113: signalbox.workflow.v1.RunEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	75,  // 114: signalbox.workflow.v1.RunEnded.intended:type_name -> signalbox.workflow.v1.Outcome
+	57,  // 115: signalbox.workflow.v1.CompositeStarted.step_deadline:type_name -> google.protobuf.Timestamp
+	58,  // 116: signalbox.workflow.v1.ItemsRecorded.items:type_name -> signalbox.workflow.v1.Payload
+	76,  // 117: signalbox.workflow.v1.BranchEnded.status:type_name -> signalbox.workflow.v1.BranchStatus
+	63,  // 118: signalbox.workflow.v1.BranchEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	55,  // 119: signalbox.workflow.v1.BranchEnded.undo:type_name -> signalbox.workflow.v1.BranchEnded.UndoEntry
+	63,  // 120: signalbox.workflow.v1.BranchesCancelled.problem:type_name -> signalbox.workflow.v1.Problem
+	77,  // 121: signalbox.workflow.v1.StateLeaving.leaving:type_name -> signalbox.workflow.v1.Leaving
+	9,   // 122: signalbox.workflow.v1.EventConsumed.event:type_name -> signalbox.workflow.v1.EmittedEvent
+	57,  // 123: signalbox.workflow.v1.EventConsumed.publish_time:type_name -> google.protobuf.Timestamp
+	67,  // 124: signalbox.workflow.v1.ChildRequested.child:type_name -> signalbox.workflow.v1.ChildRun
+	58,  // 125: signalbox.workflow.v1.ChildRequested.input:type_name -> signalbox.workflow.v1.Payload
+	57,  // 126: signalbox.workflow.v1.ChildRequested.step_deadline:type_name -> google.protobuf.Timestamp
+	75,  // 127: signalbox.workflow.v1.ChildEnded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	63,  // 128: signalbox.workflow.v1.ChildEnded.problem:type_name -> signalbox.workflow.v1.Problem
+	58,  // 129: signalbox.workflow.v1.RunEdited.value:type_name -> signalbox.workflow.v1.Payload
+	57,  // 130: signalbox.workflow.v1.RunForked.deadline:type_name -> google.protobuf.Timestamp
+	57,  // 131: signalbox.workflow.v1.RunForked.state_deadline:type_name -> google.protobuf.Timestamp
+	56,  // 132: signalbox.workflow.v1.RunMigrated.state_map:type_name -> signalbox.workflow.v1.RunMigrated.StateMapEntry
+	78,  // 133: signalbox.workflow.v1.UndoCeded.ceded:type_name -> signalbox.workflow.v1.CededUndo
+	79,  // 134: signalbox.workflow.v1.DecisionVoted.vote:type_name -> signalbox.workflow.v1.Vote
+	58,  // 135: signalbox.workflow.v1.DecisionVoted.value:type_name -> signalbox.workflow.v1.Payload
+	66,  // 136: signalbox.workflow.v1.DispositionRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	75,  // 137: signalbox.workflow.v1.DispositionRecorded.outcome:type_name -> signalbox.workflow.v1.Outcome
+	66,  // 138: signalbox.workflow.v1.ReceiptRecorded.operation:type_name -> signalbox.workflow.v1.Operation
+	58,  // 139: signalbox.workflow.v1.ReceiptRecorded.output:type_name -> signalbox.workflow.v1.Payload
+	63,  // 140: signalbox.workflow.v1.ReceiptRecorded.problem:type_name -> signalbox.workflow.v1.Problem
+	8,   // 141: signalbox.workflow.v1.ReceiptRecorded.compensation:type_name -> signalbox.workflow.v1.CompensationRecord
+	35,  // 142: signalbox.workflow.v1.BranchEnded.UndoEntry.value:type_name -> signalbox.workflow.v1.UndoGroup
+	143, // [143:143] is the sub-list for method output_type
+	143, // [143:143] is the sub-list for method input_type
+	143, // [143:143] is the sub-list for extension type_name
+	143, // [143:143] is the sub-list for extension extendee
+	0,   // [0:143] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_workflow_v1_history_proto_init() }
@@ -6231,6 +6363,7 @@ func file_signalbox_workflow_v1_history_proto_init() {
 		(*HistoryEvent_UsageReported)(nil),
 		(*HistoryEvent_UndoGroupOpened)(nil),
 		(*HistoryEvent_DispositionRecorded)(nil),
+		(*HistoryEvent_ReceiptRecorded)(nil),
 	}
 	file_signalbox_workflow_v1_history_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
@@ -6239,7 +6372,7 @@ func file_signalbox_workflow_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_workflow_v1_history_proto_rawDesc), len(file_signalbox_workflow_v1_history_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2937,9 +2937,11 @@ type OpenOperation struct {
 	// Whether an attempt of unknown outcome may have had its effect: later attempts that had none do not end that doubt.
 	InDoubt bool `protobuf:"varint,28,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	// Whether the gateway that sent the last attempt ended before the answer came.
-	GatewayEnded  bool `protobuf:"varint,29,opt,name=gateway_ended,json=gatewayEnded,proto3" json:"gateway_ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GatewayEnded bool `protobuf:"varint,29,opt,name=gateway_ended,json=gatewayEnded,proto3" json:"gateway_ended,omitempty"`
+	// Sequence of the event that holds the late answer of an earlier attempt, while a later one is on its way. 0: there is none.
+	ReceiptSequence uint64 `protobuf:"varint,30,opt,name=receipt_sequence,json=receiptSequence,proto3" json:"receipt_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *OpenOperation) Reset() {
@@ -3173,6 +3175,13 @@ func (x *OpenOperation) GetGatewayEnded() bool {
 		return x.GatewayEnded
 	}
 	return false
+}
+
+func (x *OpenOperation) GetReceiptSequence() uint64 {
+	if x != nil {
+		return x.ReceiptSequence
+	}
+	return 0
 }
 
 // TaskProgress is how far an agent task has come.
@@ -3843,9 +3852,11 @@ type Operation struct {
 	// Order of an agent's identical calls, counted from 1.
 	Ordinal uint32 `protobuf:"varint,18,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
 	// Generation of the operation.
-	Generation    uint32 `protobuf:"varint,19,opt,name=generation,proto3" json:"generation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Generation uint32 `protobuf:"varint,19,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Sequence of the event that holds the tool's own answer, when it came after the run had stopped waiting for it. 0: none did.
+	ReceiptSequence uint64 `protobuf:"varint,20,opt,name=receipt_sequence,json=receiptSequence,proto3" json:"receipt_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Operation) Reset() {
@@ -4007,6 +4018,13 @@ func (x *Operation) GetOrdinal() uint32 {
 func (x *Operation) GetGeneration() uint32 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *Operation) GetReceiptSequence() uint64 {
+	if x != nil {
+		return x.ReceiptSequence
 	}
 	return 0
 }
@@ -4266,7 +4284,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x10fallback_problem\x18\x15 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\x0ffallbackProblem\x1aB\n" +
 	"\x14HandlerAttemptsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xc0\t\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xeb\t\n" +
 	"\rOpenOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12-\n" +
@@ -4302,7 +4320,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x0foutput_sequence\x18\x1a \x01(\x04R\x0eoutputSequence\x12$\n" +
 	"\x0ewaits_for_slot\x18\x1b \x01(\bR\fwaitsForSlot\x12\x19\n" +
 	"\bin_doubt\x18\x1c \x01(\bR\ainDoubt\x12#\n" +
-	"\rgateway_ended\x18\x1d \x01(\bR\fgatewayEnded\"\x9e\x04\n" +
+	"\rgateway_ended\x18\x1d \x01(\bR\fgatewayEnded\x12)\n" +
+	"\x10receipt_sequence\x18\x1e \x01(\x04R\x0freceiptSequence\"\x9e\x04\n" +
 	"\fTaskProgress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x16\n" +
@@ -4358,7 +4377,7 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x128\n" +
 	"\aproblem\x18\x02 \x01(\v2\x1e.signalbox.workflow.v1.ProblemR\aproblem\x12!\n" +
 	"\foperation_id\x18\x03 \x01(\tR\voperationId\x12-\n" +
-	"\x12arguments_sequence\x18\x04 \x01(\x04R\x11argumentsSequence\"\xd6\x05\n" +
+	"\x12arguments_sequence\x18\x04 \x01(\x04R\x11argumentsSequence\"\x81\x06\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tstep_path\x18\x02 \x01(\tR\bstepPath\x12A\n" +
@@ -4382,7 +4401,8 @@ const file_signalbox_workflow_v1_run_proto_rawDesc = "" +
 	"\aordinal\x18\x12 \x01(\rR\aordinal\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x13 \x01(\rR\n" +
-	"generation*r\n" +
+	"generation\x12)\n" +
+	"\x10receipt_sequence\x18\x14 \x01(\x04R\x0freceiptSequence*r\n" +
 	"\tRunStatus\x12\x1a\n" +
 	"\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RUN_STATUS_RUNNING\x10\x01\x12\x1b\n" +
