@@ -117,6 +117,10 @@ func (c *compiler) stepReferences(ref *stepRef) {
 		// Its branches would be frames of another step than the one whose place they take.
 		c.unsupported(ref.at, "a parallel or map step as fallback", "make it a workflow of its own, or lead a transition to a state with it")
 	}
+	if ref.fallback && len(ref.proto.GetLocks()) > 0 {
+		// It begins while the step it stands in for is under way, and so under that one's locks.
+		c.unsupported(fieldPath(ref.at, "locks"), "a lock of a fallback's step", "give it to the step that the fallback stands in for: it is held for the fallback too")
+	}
 	c.policyReferences(ref.proto.GetOnError(), ref.at)
 	c.lockReferences(ref.proto.GetLocks(), fieldPath(ref.at, "locks"))
 	c.contextReferences(ref.proto.GetContext(), fieldPath(ref.at, "context"))

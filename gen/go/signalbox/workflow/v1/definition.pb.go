@@ -3136,7 +3136,8 @@ type Fallback_Output struct {
 }
 
 type Fallback_Step struct {
-	// A step whose output is taken: of any kind but parallel and map. Its id is unique in the definition like any other.
+	// A step whose output is taken: of any kind but parallel and map, and under the locks of the step that it stands in for, with none of its own.
+	// Its id is unique in the definition like any other.
 	Step *Step `protobuf:"bytes,2,opt,name=step,proto3,oneof"`
 }
 
