@@ -76,6 +76,7 @@ func TestADryRunCallsReadsThroughTheGateway(t *testing.T) {
 func TestADryRunThatIsGivenUpLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	r.sending()
+	r.store.EXPECT().Run(gomock.Any(), gomock.Any()).Return(nil, uint32(0), ErrNotFound).AnyTimes() // whose answer it is that comes late
 	r.start()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

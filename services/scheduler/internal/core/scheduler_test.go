@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -42,6 +43,12 @@ type rig struct {
 	events map[uint64]*workflowv1.HistoryEvent
 }
 
+// loud ends the test at a call that a mock does not expect. Most are made by goroutines of the scheduler, and to end one of those, as Fatalf does, would
+// let Close wait for it for ever.
+type loud struct{ *testing.T }
+
+func (l loud) Fatalf(format string, args ...any) { panic(l.Name() + ": " + fmt.Sprintf(format, args...)) }
+
 const definition = `api_version: signalbox/v1
 metadata: {name: two, version: 1.0.0}
 steps:
@@ -62,7 +69,7 @@ func newRig(t *testing.T) *rig {
 // newRigOf is a rig whose workflow "two" is this one.
 func newRigOf(t *testing.T, text string) *rig {
 	t.Helper()
-	ctrl := gomock.NewController(t)
+	ctrl := gomock.NewController(loud{t})
 	def, findings := workflow.Check("two.yaml", []byte(text), catalogue, nil)
 	if def == nil {
 		t.Fatal(findings)
