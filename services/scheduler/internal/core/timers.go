@@ -65,11 +65,15 @@ func (t *timers) run(ctx context.Context) {
 	alarm := t.clock.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
-		next, due := t.due()
+		now := t.clock.Now()
+		next, due := t.due(now)
 		for _, key := range due {
 			t.wake(key)
 		}
-		alarm.Reset(next)
+		alarm.Reset(next.Sub(now))
+		if !t.clock.Now().Before(next) {
+			continue // the clock went on before the alarm was set
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -79,21 +83,20 @@ func (t *timers) run(ctx context.Context) {
 	}
 }
 
-// due takes out the runs whose time has come, and tells how long it is until the next.
-func (t *timers) due() (time.Duration, []RunKey) {
+// due takes out the runs whose time has come, and tells when it is time for the next.
+func (t *timers) due(now time.Time) (time.Time, []RunKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now()
 	var keys []RunKey
 	for len(t.heap) > 0 {
 		if first := t.heap[0]; first.at.After(now) {
-			return first.at.Sub(now), keys
+			return first.at, keys
 		}
 		e := heap.Pop(&t.heap).(*timer) //nolint:forcetypeassert // only timers are pushed
 		delete(t.byRun, e.key)
 		keys = append(keys, e.key)
 	}
-	return time.Hour, keys
+	return now.Add(time.Hour), keys
 }
 
 // timerHeap implements heap.Interface.
