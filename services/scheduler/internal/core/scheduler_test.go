@@ -47,7 +47,9 @@ type rig struct {
 // let Close wait for it for ever.
 type loud struct{ *testing.T }
 
-func (l loud) Fatalf(format string, args ...any) { panic(l.Name() + ": " + fmt.Sprintf(format, args...)) }
+func (l loud) Fatalf(format string, args ...any) {
+	panic(l.Name() + ": " + fmt.Sprintf(format, args...))
+}
 
 const definition = `api_version: signalbox/v1
 metadata: {name: two, version: 1.0.0}
