@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// crowdedRuns are open at once while something is killed crowdedKills times.
-	crowdedRuns, crowdedKills = 50, 5
-	writesARun                = 8
+	// crowdedRuns are under way while something is killed crowdedKills times; lateRuns of them wait for some of the kills.
+	crowdedRuns, lateRuns, crowdedKills = 50, 20, 5
+
+	writesARun = 8
 )
 
 // lookForTransfer tells whether a transfer happened: the summaries of these tests are unique.
@@ -110,8 +111,15 @@ func crashAtRandom(t *testing.T, w *world, d *deskProcess, kills int, victims ..
 	c.plan(kills, victims...)
 	work, ctx := errgroup.WithContext(within(t))
 	work.Go(func() error { return c.run(ctx) })
-	for _, run := range runs {
-		work.Go(func() error { return w.start(ctx, "eight-writes", run, map[string]any{"name": run}) })
+	for i, run := range runs {
+		// The last runs begin between the kills: what goes on while the suite starts again never is all the work that there is.
+		late := max(0, i-crowdedRuns+lateRuns) * kills / lateRuns
+		work.Go(func() error {
+			if err := c.after(ctx, late*len(victims)); err != nil {
+				return err
+			}
+			return w.start(ctx, "eight-writes", run, map[string]any{"name": run})
+		})
 	}
 	if err := work.Wait(); err != nil {
 		t.Fatal(err)
