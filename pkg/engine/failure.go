@@ -10,6 +10,7 @@ import (
 
 	errorsv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/errors/v1"
 	workflowv1 "github.com/signalbox-dev/signalbox/gen/go/signalbox/workflow/v1"
+	"github.com/signalbox-dev/signalbox/pkg/errs/errtype"
 	"github.com/signalbox-dev/signalbox/pkg/workflow"
 )
 
@@ -215,7 +216,7 @@ func (m *machine) resendWithKey(a *workflowv1.ActiveStep, op *workflowv1.OpenOpe
 // outward once its retry is spent; a retry further out does not apply then, so that retries never multiply. A scope around the branch or
 // item of the step only lends its retry: what it does besides is for the parallel or map step, when that fails with the error.
 func (m *machine) pick(s *instance, a *workflowv1.ActiveStep, p *workflowv1.Problem, f failure) choice {
-	mayRetry := !f.noRetry && retriable(p) && repeatable(a)
+	mayRetry := !f.noRetry && errtype.Retriable(p.GetType()) && repeatable(a)
 	if mayRetry && pardoned(a, f) {
 		return choice{path: gatewayRetry, retry: true, wake: m.now}
 	}
@@ -258,17 +259,6 @@ func (m *machine) matches(h *workflow.Handler, p *workflowv1.Problem, s *instanc
 	}
 	ok, err := h.When.EvalBool(scope)
 	return err == nil && ok
-}
-
-// retriable tells whether trying again can help.
-func retriable(p *workflowv1.Problem) bool {
-	switch p.GetType() {
-	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
-		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE,
-		errorsv1.ErrorType_ERROR_TYPE_CANCELLED:
-		return false
-	}
-	return true
 }
 
 // retryTime is exponential backoff with full jitter (M. Brooker, "Exponential Backoff And Jitter"): uniform between nothing and the cap.

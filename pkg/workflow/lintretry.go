@@ -45,7 +45,7 @@ func (l *linter) retrying(step *Step) (found *Handler, types []string) {
 	raised, scopes := l.raises(step), l.retryScopes(step)
 	for at := step; ; at, scopes = at.Block.Owner, [][]*Handler{at.Block.Owner.Handlers} {
 		for _, t := range raised {
-			if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !retriable(t) {
+			if t == errorsv1.ErrorType_ERROR_TYPE_CIRCUIT_OPEN || !errtype.Retriable(t) {
 				continue // nothing was sent: to try again is the first try
 			}
 			taken, _ := l.answers(scopes, t, effectIn(step))

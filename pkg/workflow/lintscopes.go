@@ -132,17 +132,6 @@ type assumption struct {
 	effect  string
 }
 
-// retriable reports whether an error of the type is ever tried again.
-func retriable(t errorsv1.ErrorType) bool {
-	switch t {
-	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
-		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE,
-		errorsv1.ErrorType_ERROR_TYPE_CANCELLED:
-		return false
-	}
-	return true
-}
-
 // raises are the types of the errors that a step can fail with, in the order of their numbers.
 func (l *linter) raises(step *Step) []errorsv1.ErrorType {
 	out, ok := l.raised[step]

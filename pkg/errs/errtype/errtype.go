@@ -43,3 +43,14 @@ func Parse(name string) (errorsv1.ErrorType, bool) {
 
 // Names returns every spelling in alphabetical order, for messages that list what is allowed.
 func Names() []string { return slices.Clone(ordered) }
+
+// Retriable reports whether trying again can help against an error of the type. The engine retries by it, and the linter judges retries by it.
+func Retriable(t errorsv1.ErrorType) bool {
+	switch t {
+	case errorsv1.ErrorType_ERROR_TYPE_ALREADY_DONE, errorsv1.ErrorType_ERROR_TYPE_BUDGET, errorsv1.ErrorType_ERROR_TYPE_DEADLINE,
+		errorsv1.ErrorType_ERROR_TYPE_VISIT_LIMIT, errorsv1.ErrorType_ERROR_TYPE_UNKNOWN_OUTCOME, errorsv1.ErrorType_ERROR_TYPE_LOCK_OVERDUE,
+		errorsv1.ErrorType_ERROR_TYPE_CANCELLED:
+		return false
+	}
+	return true
+}
