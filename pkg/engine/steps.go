@@ -101,7 +101,7 @@ func (m *machine) completeStep(s *instance, c completion) {
 		op = effectLeft(a)
 	}
 	if c.problem == nil {
-		c.problem = fallbackProblem(a)
+		c.problem = a.GetFallbackProblem() // the error that a fallback answers, whatever errors it has had of its own
 	}
 	e := &workflowv1.StepCompleted{
 		StepPath: s.Path, StepId: s.ID, Status: c.status, Output: inline(c.output), OperationId: op.GetId(), Attempt: op.GetAttempt(),

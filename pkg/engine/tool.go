@@ -283,6 +283,3 @@ func (m *machine) stepAnswered(a *workflowv1.ActiveStep, op *workflowv1.OpenOper
 	}
 	m.succeedStep(s, completion{output: nullable(ev.Output), operation: op})
 }
-
-// fallbackProblem is the error that a fallback step answers, whatever errors it has had of its own.
-func fallbackProblem(a *workflowv1.ActiveStep) *workflowv1.Problem { return a.GetFallbackProblem() }

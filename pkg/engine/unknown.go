@@ -275,7 +275,7 @@ func (m *machine) settle(s *instance, a *workflowv1.ActiveStep, op *workflowv1.O
 		m.undoOutcome(s, activeByPath(m.run, a.GetPath()), happened, output)
 	default:
 		if happened {
-			m.succeedStep(s, completion{output: nullable(output), operation: op, problem: fallbackProblem(a)})
+			m.succeedStep(s, completion{output: nullable(output), operation: op})
 			return
 		}
 		m.tryAnew(s, activeByPath(m.run, a.GetPath()), op.GetProblem())
